@@ -1,0 +1,80 @@
+/**
+ * Every error code of the API and of tasks: its HTTP status, whether trying again later may heal it, and what it means.
+ * Codes are stable: clients switch on them, never on a message.
+ */
+export const ERRORS = {
+  ValidationError: { status: 400, heals: false, meaning: 'A field of the request is missing or out of bounds.' },
+  InvalidCursorError: { status: 400, heals: false, meaning: 'The cursor is not one that this listing gave out.' },
+  InvalidPartIndexError: { status: 400, heals: false, meaning: 'The part number is not one of this upload.' },
+  BodyNotAcceptedError: { status: 400, heals: false, meaning: 'File bytes go to the presigned URL, not to the API.' },
+  EmptyFileError: { status: 400, heals: false, meaning: 'A file has at least one byte.' },
+  FileTooLargeError: { status: 400, heals: false, meaning: 'The file is larger than the object store takes.' },
+  UnauthenticatedError: { status: 401, heals: false, meaning: 'There is no valid credential with the request.' },
+  ForbiddenError: { status: 403, heals: false, meaning: 'The credential does not allow this.' },
+  RouteNotFoundError: { status: 404, heals: false, meaning: 'There is no such route.' },
+  UploadNotFoundError: { status: 404, heals: false, meaning: 'There is no such upload.' },
+  FileNotFoundError: { status: 404, heals: false, meaning: 'There is no such file.' },
+  JobNotFoundError: { status: 404, heals: false, meaning: 'There is no such job.' },
+  WorkflowNotFoundError: { status: 404, heals: false, meaning: 'There is no such workflow.' },
+  KeyNotFoundError: { status: 404, heals: false, meaning: 'There is no such API key.' },
+  MethodNotAllowedError: { status: 405, heals: false, meaning: 'The route exists, but not with this method.' },
+  UploadNotOpenError: { status: 409, heals: false, meaning: 'The upload is not in a state that allows this.' },
+  PartsMissingError: { status: 409, heals: false, meaning: 'Some parts have not arrived, or with the wrong size.' },
+  PartChecksumMismatchError: { status: 409, heals: false, meaning: 'Some parts differ from the checksums given.' },
+  ChecksumMismatchError: { status: 409, heals: false, meaning: 'The whole object differs from the checksum given.' },
+  ContentMismatchError: {
+    status: 409,
+    heals: false,
+    meaning: 'The content is not of the declared type; it is quarantined.',
+  },
+  IdempotencyConflictError: {
+    status: 409,
+    heals: false,
+    meaning: 'The idempotency key was used with another request.',
+  },
+  JobNotRetryableError: { status: 409, heals: false, meaning: 'Only failed and cancelled jobs can be retried.' },
+  JobNotCancellableError: { status: 409, heals: false, meaning: 'The job has ended.' },
+  PayloadTooLargeError: { status: 413, heals: false, meaning: 'The request body is too large.' },
+  InputDataError: { status: 422, heals: false, meaning: 'The data of a job cannot be used.' },
+  TooManyRequestsError: { status: 429, heals: true, meaning: 'Too many requests; try again later.' },
+  JobCancelledError: { status: 409, heals: false, meaning: 'The job was cancelled while the task ran.' },
+  LeaseLostError: { status: 409, heals: true, meaning: 'Another runner has taken over the task.' },
+  TaskBusyError: { status: 409, heals: true, meaning: 'Another runner is working on the task.' },
+  TaskTimeoutError: { status: 504, heals: true, meaning: 'The task took longer than it may.' },
+  InternalError: { status: 500, heals: false, meaning: 'A defect of the service; its log has the details.' },
+  ServiceBusyError: { status: 503, heals: true, meaning: 'The service is busy; try again.' },
+  GatewayTimeoutError: { status: 504, heals: true, meaning: 'The request took too long; try again.' },
+} as const satisfies Record<string, { status: number; heals: boolean; meaning: string }>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export type ErrorDetails = Record<string, unknown>;
+
+/** The body of every answer that is not 2xx or 3xx. */
+export interface ErrorBody {
+  error: ErrorCode;
+  message: string;
+  details: ErrorDetails;
+  request_id: string;
+}
+
+/**
+ * An expected failure. Its `name` is its code, so that a state machine's Retry and Catch match it.
+ * Anything else that is thrown is a defect and answers `InternalError`.
+ */
+export class DomainError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = code;
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** Whether a code (or any other name of an error) may heal by trying again; unknown ones don't. */
+export function errorHeals(code: string): boolean {
+  return code in ERRORS && ERRORS[code as ErrorCode].heals;
+}

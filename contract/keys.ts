@@ -1,0 +1,45 @@
+import * as z from 'zod';
+import { KeyId, TenantId, Timestamp } from './common.ts';
+
+/** What a credential allows; every route names the one that it needs. */
+export const SCOPES = ['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write', 'keys:write'] as const;
+export const Scope = z.enum(SCOPES);
+export type Scope = z.infer<typeof Scope>;
+
+export const Role = z.enum(['owner', 'editor', 'viewer']);
+export type Role = z.infer<typeof Role>;
+
+/** The scopes of a role: of JWTs, whose claim names a role, and of keys that name no scopes. */
+export const ROLE_SCOPES: Record<Role, readonly Scope[]> = {
+  owner: SCOPES,
+  editor: ['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write'],
+  viewer: ['uploads:read', 'jobs:read'],
+};
+
+export const CreateKey = z.object({
+  /** The tenant that the key acts for; only the root secret may name another than its own. */
+  tenant_id: TenantId.optional(),
+  name: z.string().min(1).max(128),
+  role: Role.default('editor'),
+  /** A subset of the role's scopes; all of them when left out. */
+  scopes: z.array(Scope).min(1).optional(),
+  /** 1–3,650 days; never when left out. */
+  expires_in_days: z.int().min(1).max(3_650).optional(),
+});
+export type CreateKey = z.infer<typeof CreateKey>;
+
+export const ApiKey = z.object({
+  id: KeyId,
+  tenant_id: TenantId,
+  name: z.string(),
+  role: Role,
+  scopes: z.array(Scope),
+  created_at: Timestamp,
+  expires_at: Timestamp.optional(),
+  last_used_at: Timestamp.optional(),
+});
+export type ApiKey = z.infer<typeof ApiKey>;
+
+/** `secret` is told once; only its SHA-256 is kept. */
+export const CreatedKey = ApiKey.extend({ secret: z.string() });
+export type CreatedKey = z.infer<typeof CreatedKey>;

@@ -1,0 +1,50 @@
+/** Bytes in a KiB, MiB, GiB and TiB. */
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+export const GIB = 1024 * MIB;
+export const TIB = 1024 * GIB;
+
+/** S3 multipart limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
+export const MAX_PARTS = 10_000;
+/** Every part but the last has at least 5 MiB (S3). */
+export const MIN_PART_SIZE_BYTES = 5 * MIB;
+/** A part has at most 5 GiB (S3). */
+export const MAX_PART_SIZE_BYTES = 5 * GIB;
+/** The largest object: 10,000 parts of 5 GiB, 48.8 TiB (S3). */
+export const MAX_FILE_SIZE_BYTES = MAX_PARTS * MAX_PART_SIZE_BYTES;
+
+/** The part size the server picks is a power of two of at least this. */
+export const DEFAULT_PART_SIZE_BYTES = 8 * MIB;
+
+/** Parts signed by one call; 1,000 URLs of about 1.5 KB stay below API Gateway's 10 MB. */
+export const MAX_PARTS_PER_SIGN_CALL = 1_000;
+/** A presigned URL lives for 15 minutes unless the caller asks otherwise, and never longer than an hour: the signing role's credentials end then. */
+export const DEFAULT_URL_SECONDS = 900;
+export const MAX_URL_SECONDS = 3_600;
+
+/** A session that is not completed expires after 7 days. */
+export const UPLOAD_LIFETIME_SECONDS = 7 * 24 * 3_600;
+
+/** A file's display name: 1–1,024 bytes of UTF-8. It is never part of an object key. */
+export const MAX_NAME_BYTES = 1_024;
+
+export const DEFAULT_PAGE_SIZE = 50;
+export const MAX_PAGE_SIZE = 500;
+
+/** Jobs of one tenant that run at the same time, unless the tenant's limit says otherwise. */
+export const DEFAULT_RUNNING_JOBS_PER_TENANT = 20;
+export const DEFAULT_MAX_RETRIES = 3;
+export const MAX_MAX_RETRIES = 10;
+/** A Map state runs at most this many iterations (7 history events each and one retry of 3 stay below Step Functions' 25,000). */
+export const MAX_TASKS_PER_MAP = 1_500;
+/** A task's output in the ledger; larger ones belong in an artifact (DynamoDB items have at most 400 KB). */
+export const MAX_TASK_OUTPUT_BYTES = 200 * KIB;
+/** A job's input as JSON: well below Step Functions' 256 KiB. */
+export const MAX_JOB_INPUT_BYTES = 64 * KIB;
+
+/** A long poll waits at most this long; API Gateway ends a request after 29 s. */
+export const MAX_EVENT_WAIT_SECONDS = 20;
+export const EVENT_LIFETIME_SECONDS = 7 * 24 * 3_600;
+
+/** A request body for the API itself (bytes of files never come here). API Gateway takes 10 MB, a Lambda 6 MB. */
+export const MAX_BODY_BYTES = 4 * MIB;

@@ -1,0 +1,361 @@
+import * as z from 'zod';
+import { Crc64Nvme, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
+import type { ErrorCode } from './errors.ts';
+import { Artifact, CreateJob, Job, JobEvent, JobEventsQuery, JobState, Task, Workflow } from './jobs.ts';
+import { ApiKey, CreatedKey, CreateKey, type Scope } from './keys.ts';
+import {
+  CompleteUpload,
+  Download,
+  File,
+  InitUpload,
+  SignedPart,
+  SignParts,
+  Upload,
+  UploadState,
+  UploadWithParts,
+} from './uploads.ts';
+
+type Shape = z.ZodObject;
+const nothing = z.object({});
+
+/** Which API Lambda answers a route. */
+export type Context = 'uploads' | 'jobs' | 'identity';
+
+interface RouteSpec {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** API Gateway's form, `{name}` for a path parameter. */
+  path: `/${string}`;
+  context: Context;
+  summary: string;
+  /** `none`: no credential needed; `root`: the root secret or a credential with `keys:write`. */
+  auth: Scope | 'none' | 'root';
+  params?: Shape;
+  query?: Shape;
+  /** Names in lower case. */
+  headers?: Shape;
+  body?: Shape;
+  /** Status and body of each success; a schema of null for none. */
+  responses: Readonly<Record<number, z.ZodType | null>>;
+  errors: readonly ErrorCode[];
+}
+
+function route<
+  Params extends Shape = typeof nothing,
+  Query extends Shape = typeof nothing,
+  Headers extends Shape = typeof nothing,
+  Body extends Shape = typeof nothing,
+  const Responses extends Readonly<Record<number, z.ZodType | null>> = Readonly<Record<number, z.ZodType | null>>,
+  const C extends Context = Context,
+>(
+  spec: Omit<RouteSpec, 'context' | 'params' | 'query' | 'headers' | 'body' | 'responses'> & {
+    context: C;
+    params?: Params;
+    query?: Query;
+    headers?: Headers;
+    body?: Body;
+    responses: Responses;
+  },
+) {
+  return {
+    ...spec,
+    params: spec.params ?? (nothing as unknown as Params),
+    query: spec.query ?? (nothing as unknown as Query),
+    headers: spec.headers ?? (nothing as unknown as Headers),
+    /** Undefined for a route that takes no body. */
+    body: spec.body as Body,
+    hasBody: spec.body !== undefined,
+  };
+}
+
+const uploadParams = z.object({ upload_id: UploadId });
+const fileParams = z.object({ file_id: FileId });
+const jobParams = z.object({ job_id: JobId });
+const idempotent = z.object({ 'idempotency-key': IdempotencyKey.optional() });
+const ListUploadsQuery = PageQuery.extend({ state: UploadState.optional() });
+const ListJobsQuery = PageQuery.extend({ state: JobState.optional(), workflow: z.string().max(64).optional() });
+
+/** The API. From this table come validation, API Gateway's resources, docs/openapi.json and the client's types. */
+export const routes = {
+  initUpload: route({
+    method: 'POST',
+    path: '/uploads/init',
+    context: 'uploads',
+    summary: 'Open an upload session and sign its first parts',
+    auth: 'uploads:write',
+    headers: idempotent,
+    body: InitUpload,
+    responses: {
+      201: z.object({ upload: UploadWithParts, parts: z.array(SignedPart) }),
+      200: z.object({ upload: UploadWithParts, parts: z.array(SignedPart) }),
+    },
+    errors: ['EmptyFileError', 'FileTooLargeError', 'InvalidPartIndexError', 'IdempotencyConflictError'],
+  }),
+  signParts: route({
+    method: 'POST',
+    path: '/uploads/{upload_id}/parts',
+    context: 'uploads',
+    summary: 'Sign the URLs of up to 1,000 parts',
+    auth: 'uploads:write',
+    params: uploadParams,
+    body: SignParts,
+    responses: { 200: z.object({ parts: z.array(SignedPart) }) },
+    errors: ['UploadNotFoundError', 'UploadNotOpenError', 'InvalidPartIndexError'],
+  }),
+  redirectPart: route({
+    method: 'PUT',
+    path: '/uploads/{upload_id}/part/{part_number}',
+    context: 'uploads',
+    summary: "Redirect to a part's presigned URL: the bytes go there",
+    auth: 'uploads:write',
+    // The part number is checked by the use case, which knows how many parts there are.
+    params: uploadParams.extend({ part_number: z.string() }),
+    query: z.object({ checksum_crc64nvme: Crc64Nvme.optional() }),
+    responses: { 307: null },
+    errors: ['UploadNotFoundError', 'UploadNotOpenError', 'InvalidPartIndexError', 'BodyNotAcceptedError'],
+  }),
+  getUpload: route({
+    method: 'GET',
+    path: '/uploads/{upload_id}',
+    context: 'uploads',
+    summary: 'The state of a session and what has arrived',
+    auth: 'uploads:read',
+    params: uploadParams,
+    query: z.object({ include: z.literal('parts').optional() }),
+    responses: { 200: UploadWithParts },
+    errors: ['UploadNotFoundError'],
+  }),
+  completeUpload: route({
+    method: 'POST',
+    path: '/uploads/{upload_id}/complete',
+    context: 'uploads',
+    summary: 'Verify that every part is there and make the file',
+    auth: 'uploads:write',
+    params: uploadParams,
+    body: CompleteUpload,
+    responses: { 200: z.object({ upload: Upload, file: File }), 202: z.object({ upload: Upload }) },
+    errors: [
+      'UploadNotFoundError',
+      'UploadNotOpenError',
+      'PartsMissingError',
+      'PartChecksumMismatchError',
+      'ChecksumMismatchError',
+      'ContentMismatchError',
+      'InvalidPartIndexError',
+    ],
+  }),
+  abortUpload: route({
+    method: 'DELETE',
+    path: '/uploads/{upload_id}',
+    context: 'uploads',
+    summary: 'Abort a session and delete its parts',
+    auth: 'uploads:write',
+    params: uploadParams,
+    responses: { 200: Upload },
+    errors: ['UploadNotFoundError', 'UploadNotOpenError'],
+  }),
+  listUploads: route({
+    method: 'GET',
+    path: '/uploads',
+    context: 'uploads',
+    summary: 'List sessions, newest first',
+    auth: 'uploads:read',
+    query: ListUploadsQuery,
+    responses: { 200: pageOf(Upload) },
+    errors: ['InvalidCursorError'],
+  }),
+  listFiles: route({
+    method: 'GET',
+    path: '/files',
+    context: 'uploads',
+    summary: 'List files, newest first',
+    auth: 'uploads:read',
+    query: PageQuery,
+    responses: { 200: pageOf(File) },
+    errors: ['InvalidCursorError'],
+  }),
+  getFile: route({
+    method: 'GET',
+    path: '/files/{file_id}',
+    context: 'uploads',
+    summary: 'A file and its receipt',
+    auth: 'uploads:read',
+    params: fileParams,
+    responses: { 200: File },
+    errors: ['FileNotFoundError'],
+  }),
+  downloadFile: route({
+    method: 'GET',
+    path: '/files/{file_id}/download',
+    context: 'uploads',
+    summary: "A presigned URL of a file's bytes",
+    auth: 'uploads:read',
+    params: fileParams,
+    responses: { 200: Download },
+    errors: ['FileNotFoundError'],
+  }),
+  deleteFile: route({
+    method: 'DELETE',
+    path: '/files/{file_id}',
+    context: 'uploads',
+    summary: 'Delete a file',
+    auth: 'uploads:write',
+    params: fileParams,
+    responses: { 204: null },
+    errors: ['FileNotFoundError'],
+  }),
+  createJob: route({
+    method: 'POST',
+    path: '/jobs',
+    context: 'jobs',
+    summary: 'Queue a job',
+    auth: 'jobs:write',
+    headers: idempotent,
+    body: CreateJob,
+    responses: { 201: Job, 200: Job },
+    errors: ['WorkflowNotFoundError', 'FileNotFoundError', 'IdempotencyConflictError', 'PayloadTooLargeError'],
+  }),
+  listJobs: route({
+    method: 'GET',
+    path: '/jobs',
+    context: 'jobs',
+    summary: 'List jobs, newest first',
+    auth: 'jobs:read',
+    query: ListJobsQuery,
+    responses: { 200: pageOf(Job) },
+    errors: ['InvalidCursorError'],
+  }),
+  getJob: route({
+    method: 'GET',
+    path: '/jobs/{job_id}',
+    context: 'jobs',
+    summary: 'A job, its state and progress',
+    auth: 'jobs:read',
+    params: jobParams,
+    responses: { 200: Job },
+    errors: ['JobNotFoundError'],
+  }),
+  cancelJob: route({
+    method: 'DELETE',
+    path: '/jobs/{job_id}',
+    context: 'jobs',
+    summary: 'Cancel a job',
+    auth: 'jobs:write',
+    params: jobParams,
+    responses: { 202: Job, 200: Job },
+    errors: ['JobNotFoundError', 'JobNotCancellableError'],
+  }),
+  retryJob: route({
+    method: 'POST',
+    path: '/jobs/{job_id}/retry',
+    context: 'jobs',
+    summary: 'Queue a failed or cancelled job again; completed tasks are skipped',
+    auth: 'jobs:write',
+    params: jobParams,
+    responses: { 202: Job },
+    errors: ['JobNotFoundError', 'JobNotRetryableError'],
+  }),
+  listTasks: route({
+    method: 'GET',
+    path: '/jobs/{job_id}/tasks',
+    context: 'jobs',
+    summary: "A job's tasks in order",
+    auth: 'jobs:read',
+    params: jobParams,
+    query: PageQuery,
+    responses: { 200: pageOf(Task) },
+    errors: ['JobNotFoundError', 'InvalidCursorError'],
+  }),
+  listJobEvents: route({
+    method: 'GET',
+    path: '/jobs/{job_id}/events',
+    context: 'jobs',
+    summary: "A job's events after a cursor; waits for one if asked",
+    auth: 'jobs:read',
+    params: jobParams,
+    query: JobEventsQuery,
+    responses: { 200: z.object({ items: z.array(JobEvent), next_cursor: z.string().optional() }) },
+    errors: ['JobNotFoundError'],
+  }),
+  listArtifacts: route({
+    method: 'GET',
+    path: '/jobs/{job_id}/artifacts',
+    context: 'jobs',
+    summary: 'The files that a job made, with presigned URLs',
+    auth: 'jobs:read',
+    params: jobParams,
+    query: PageQuery,
+    responses: { 200: pageOf(Artifact) },
+    errors: ['JobNotFoundError', 'InvalidCursorError'],
+  }),
+  listWorkflows: route({
+    method: 'GET',
+    path: '/workflows',
+    context: 'jobs',
+    summary: 'The workflows and the input that each takes',
+    auth: 'jobs:read',
+    responses: { 200: z.object({ items: z.array(Workflow) }) },
+    errors: [],
+  }),
+  createKey: route({
+    method: 'POST',
+    path: '/keys',
+    context: 'identity',
+    summary: 'Create an API key',
+    auth: 'root',
+    body: CreateKey,
+    responses: { 201: CreatedKey },
+    errors: [],
+  }),
+  listKeys: route({
+    method: 'GET',
+    path: '/keys',
+    context: 'identity',
+    summary: 'List API keys of the tenant',
+    auth: 'root',
+    query: PageQuery.extend({ tenant_id: z.string().max(64).optional() }),
+    responses: { 200: pageOf(ApiKey) },
+    errors: ['InvalidCursorError'],
+  }),
+  revokeKey: route({
+    method: 'DELETE',
+    path: '/keys/{key_id}',
+    context: 'identity',
+    summary: 'Revoke an API key; it stops working within 60 seconds',
+    auth: 'root',
+    params: z.object({ key_id: KeyId }),
+    query: z.object({ tenant_id: z.string().max(64).optional() }),
+    responses: { 204: null },
+    errors: ['KeyNotFoundError'],
+  }),
+  getHealth: route({
+    method: 'GET',
+    path: '/health',
+    context: 'identity',
+    summary: 'Whether the service answers',
+    auth: 'none',
+    responses: { 200: z.object({ status: z.literal('ok'), version: z.string() }) },
+    errors: [],
+  }),
+} as const;
+
+export type Routes = typeof routes;
+/** The operation id: `initUpload`, `getJob`, … */
+export type Operation = keyof Routes;
+
+/** What a use case of an operation gets, parsed. */
+export interface OperationInput<O extends Operation> {
+  params: z.output<Routes[O]['params']>;
+  query: z.output<Routes[O]['query']>;
+  headers: z.output<Routes[O]['headers']>;
+  body: z.output<Routes[O]['body']>;
+}
+
+type ResponseBody<T> = T extends z.ZodType ? z.output<T> : undefined;
+
+/** Any success body of an operation. */
+export type OperationOutput<O extends Operation> = ResponseBody<Routes[O]['responses'][keyof Routes[O]['responses']]>;
+
+/** Operations of one context. */
+export type OperationsOf<C extends Context> = {
+  [O in Operation]: Routes[O]['context'] extends C ? O : never;
+}[Operation];

@@ -1,0 +1,76 @@
+import * as z from 'zod';
+import { FileId } from './common.ts';
+
+/** A step that a job is known to have when it is created; steps found later are added by a running task. */
+export interface PlannedTask {
+  /** `step_type` in the API, such as `split`. */
+  readonly step: string;
+  /** Set when the step runs once per item (a Map state). */
+  readonly item?: number;
+}
+
+export interface TaskEntry {
+  /** Path of the task's module from the repository's root; it exports `task`. */
+  readonly file: string;
+  /** Memory of its Lambda in MiB; 1,769 MiB is one vCPU. Default 1,024. */
+  readonly memoryMiB?: number;
+  /** Most seconds one run takes, at most 900; the state machine's TimeoutSeconds is above it. Default 300. */
+  readonly timeoutSeconds?: number;
+  /** Files that are copied next to the bundle, from `node_modules` on. */
+  readonly assets?: readonly string[];
+}
+
+/**
+ * A workflow: what a job of it takes, what it is known to do, and where its tasks are.
+ * Its state machine is `statemachines/<name>.asl.json`; the keys of `tasks` are the names of its Task states.
+ */
+export interface WorkflowEntry<Input extends z.ZodObject = z.ZodObject> {
+  readonly name: string;
+  readonly description: string;
+  readonly input: Input;
+  /** Fields of `input` that hold file ids: they are checked and resolved when a job is created. */
+  readonly files: readonly string[];
+  readonly plan: (input: z.infer<Input>) => readonly PlannedTask[];
+  readonly tasks: Readonly<Record<string, TaskEntry>>;
+}
+
+function workflow<Input extends z.ZodObject>(entry: WorkflowEntry<Input>): WorkflowEntry<Input> {
+  return entry;
+}
+
+const folder = 'lambdas/workflows';
+
+export const InferenceInput = z.strictObject({
+  /** The rows: CSV with a header line, or NDJSON; either may be gzipped. */
+  file_id: FileId.describe('Rows to score: CSV with a header, or NDJSON; either may be gzipped'),
+  /** An ONNX model with one float input [N, features]; without it, the logistic regression that ships with Millrace. */
+  model_file_id: FileId.optional().describe('An ONNX model; the built-in logistic regression when left out'),
+  format: z.enum(['csv', 'ndjson']).optional().describe('Told from the name and content when left out'),
+  /** Bytes of input that one task scores: 1 MiB – 256 MiB. */
+  range_bytes: z
+    .int()
+    .min(2 ** 20)
+    .max(2 ** 28)
+    .default(2 ** 24),
+});
+
+export const inference = workflow({
+  name: 'inference',
+  description: 'Scores the rows of a file with a model: split into ranges, score them in parallel, assemble.',
+  input: InferenceInput,
+  files: ['file_id', 'model_file_id'],
+  plan: () => [{ step: 'split' }, { step: 'assemble' }],
+  tasks: {
+    SplitFile: { file: `${folder}/inference/split-file.ts` },
+    ScoreRange: {
+      file: `${folder}/inference/score-range.ts`,
+      memoryMiB: 1_769,
+      timeoutSeconds: 600,
+      assets: ['onnxruntime-web/dist/ort-wasm-simd-threaded.wasm', 'onnxruntime-web/dist/ort-wasm-simd-threaded.mjs'],
+    },
+    AssembleResults: { file: `${folder}/inference/assemble-results.ts` },
+  },
+});
+
+/** Every workflow of this deployment, by name. */
+export const workflows: Readonly<Record<string, WorkflowEntry>> = { inference };

@@ -1,0 +1,63 @@
+import type * as z from 'zod';
+import type { JobId, TenantId } from '../../contract/common.ts';
+import type { FileRef } from '../../contract/jobs.ts';
+import type { PlannedTask, WorkflowEntry } from '../../contract/workflows.ts';
+import type { ObjectStore } from '../../platform/ports/object-store.ts';
+import type { Value } from '../../platform/ports/table.ts';
+
+/** What a running task has at hand. All of it belongs to one run of one task of one job. */
+export interface TaskContext<Input> {
+  readonly tenantId: TenantId;
+  readonly jobId: JobId;
+  readonly attempt: number;
+  /** Which item of a Map state this run works on, from 0. */
+  readonly item: number | undefined;
+  /** The job's input, as its workflow's schema parses it. */
+  readonly input: Input;
+  /** The files that the input names, by field. */
+  readonly files: Readonly<Record<string, FileRef>>;
+  readonly objects: ObjectStore;
+  /** Aborted when the job is cancelled, its execution ends or the time is up. */
+  readonly signal: AbortSignal;
+  /** Milliseconds until the task's time is up. */
+  remaining(): number;
+  /**
+   * To be awaited at least every 500 ms of computing: yields, renews the lease, looks whether the job still runs.
+   * Throws `JobCancelledError` or `LeaseLostError` when the run is to end.
+   */
+  tick(): Promise<void>;
+  /** Adds to measures of the job's own, such as `{rows: 1000}`; counted once, when the task completes. */
+  count(measures: Readonly<Record<string, number>>): void;
+  /** Adds tasks found only now, pending; safe to repeat. */
+  addTasks(tasks: readonly PlannedTask[]): Promise<void>;
+  /** Outputs of the completed tasks of a step, by item. */
+  outputs(step: string): Promise<readonly { readonly item: number | undefined; readonly output: Value }[]>;
+  /** Stores a file that the job's user gets; the same name again replaces it. `name`: `a-z 0-9 . - _`, up to 128. */
+  artifact(artifact: { name: string; body: Uint8Array; contentType: string }): Promise<void>;
+  /** The object key of a file of this job that its user doesn't get; gone when the job's data is deleted. */
+  scratchKey(name: string): string;
+}
+
+/** One step of a workflow. Its module exports it as `task`; both platforms run that. */
+export interface TaskDefinition<Input = unknown> {
+  readonly workflow: WorkflowEntry;
+  /** `step_type` in the API. */
+  readonly step: string;
+  /** The result is kept in the ledger (at most 200 KB of JSON) and is what the state machine gets, now and at every retry. */
+  readonly run: (ctx: TaskContext<Input>) => Promise<Value>;
+}
+
+/**
+ * Defines a task.
+ *
+ * @example
+ * export const task = defineTask(tiny, 'greet', async (ctx) => ({ greeting: `hello ${ctx.input.name}` }));
+ */
+export function defineTask<Input extends z.ZodObject>(
+  workflow: WorkflowEntry<Input>,
+  step: string,
+  run: (ctx: TaskContext<z.output<Input>>) => Promise<Value>,
+): TaskDefinition {
+  // Inputs of different workflows meet in one table of tasks; runTask parses with the workflow's own schema before it calls.
+  return { workflow: workflow as unknown as WorkflowEntry, step, run: run as TaskDefinition['run'] };
+}
