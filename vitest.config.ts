@@ -10,14 +10,19 @@ const project = (name: string, timeoutSeconds: number, more = {}) => ({
   },
 });
 
+// CI adds up the JSON reports of its runs.
+const json = process.env.VITEST_RESULTS;
+
 export default defineConfig({
   test: {
+    reporters: ['default', './test/support/scenario-reporter.ts', ...(json ? ['json'] : [])],
+    ...(json ? { outputFile: { json } } : {}),
     projects: [
       project('unit', 20),
       project('contract', 60),
       project('infra', 120),
-      project('e2e', 180),
-      project('browser', 120),
+      project('e2e', 180, { globalSetup: './test/support/e2e-setup.ts' }),
+      project('browser', 120, { globalSetup: './test/support/e2e-setup.ts' }),
     ],
   },
 });
