@@ -22,7 +22,7 @@ export const CreateKey = z.object({
   name: z.string().min(1).max(128),
   role: Role.default('editor'),
   /** A subset of the role's scopes; all of them when left out. */
-  scopes: z.array(Scope).min(1).optional(),
+  scopes: z.array(Scope).min(1).max(SCOPES.length).optional(),
   /** 1–3,650 days; never when left out. */
   expires_in_days: z.int().min(1).max(3_650).optional(),
 });

@@ -31,6 +31,8 @@ export interface WorkflowEntry<Input extends z.ZodObject = z.ZodObject> {
   /** Fields of `input` that hold file ids: they are checked and resolved when a job is created. */
   readonly files: readonly string[];
   readonly plan: (input: z.infer<Input>) => readonly PlannedTask[];
+  /** All steps in their order, those that are found later included; the steps of `plan` when left out. */
+  readonly steps?: readonly string[];
   readonly tasks: Readonly<Record<string, TaskEntry>>;
 }
 
@@ -60,6 +62,7 @@ export const inference = workflow({
   input: InferenceInput,
   files: ['file_id', 'model_file_id'],
   plan: () => [{ step: 'split' }, { step: 'assemble' }],
+  steps: ['split', 'score', 'assemble'],
   tasks: {
     SplitFile: { file: `${folder}/inference/split-file.ts` },
     ScoreRange: {

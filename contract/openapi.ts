@@ -1,0 +1,200 @@
+import * as z from 'zod';
+import { ERRORS, type ErrorCode } from './errors.ts';
+import { Artifact, CreateJob, Job, JobEvent, JobProgress, Task, Workflow } from './jobs.ts';
+import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
+import { routes } from './routes.ts';
+import {
+  CompleteUpload,
+  Download,
+  File,
+  InitUpload,
+  PartToSign,
+  ReceivedPart,
+  SignedPart,
+  SignParts,
+  Upload,
+  UploadProgress,
+  UploadWithParts,
+} from './uploads.ts';
+
+type Json = Record<string, unknown>;
+
+/** Schemas that get a name in the document; the others stand where they are used. */
+const named = {
+  ApiKey,
+  Artifact,
+  CompleteUpload,
+  CreateJob,
+  CreateKey,
+  CreatedKey,
+  Download,
+  File,
+  InitUpload,
+  Job,
+  JobEvent,
+  JobProgress,
+  PartToSign,
+  ReceivedPart,
+  SignParts,
+  SignedPart,
+  Task,
+  Upload,
+  UploadProgress,
+  UploadWithParts,
+  Workflow,
+};
+
+const registry = z.registry<{ id: string }>();
+for (const [id, schema] of Object.entries(named)) registry.add(schema, { id });
+
+const CONTEXTS = {
+  uploads: 'Upload sessions and files. Bytes go straight to the object store by presigned URLs.',
+  jobs: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
+  identity: 'API keys, and whether the service answers.',
+};
+
+type Route = (typeof routes)[keyof typeof routes];
+
+/** The OpenAPI 3.1 document of the API, from the route table. */
+export function openApiDocument(version: string): Json {
+  const components: Json = {};
+  const paths: Record<string, Json> = {};
+  for (const [operationId, route] of Object.entries(routes)) {
+    paths[route.path] = {
+      ...paths[route.path],
+      [route.method.toLowerCase()]: operation(operationId, route, components),
+    };
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Millrace',
+      version,
+      summary: "Uploads that can't be lost, and the jobs that run on them.",
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/', description: 'This deployment' }],
+    security: [{ bearer: [] }],
+    tags: Object.entries(CONTEXTS).map(([name, description]) => ({ name, description })),
+    paths,
+    components: {
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'An API key, or a JWT of an issuer that this deployment accepts.',
+        },
+      },
+      schemas: { ...components, Error: errorSchema },
+    },
+  };
+}
+
+const errorSchema = {
+  type: 'object',
+  properties: {
+    error: { type: 'string', enum: Object.keys(ERRORS), description: 'Stable: switch on this, never on the message.' },
+    message: { type: 'string' },
+    details: { type: 'object', additionalProperties: true },
+    request_id: { type: 'string' },
+  },
+  required: ['error', 'message', 'details', 'request_id'],
+};
+
+function operation(operationId: string, route: Route, components: Json): Json {
+  const { auth } = route;
+  const scope = auth === 'root' ? 'keys:write' : auth;
+  return {
+    operationId,
+    tags: [route.context],
+    summary: route.summary,
+    ...(auth === 'none'
+      ? { security: [] }
+      : { description: `Needs the scope \`${scope}\`${auth === 'root' ? ' or the root secret' : ''}.` }),
+    parameters: [
+      ...parameters('path', route.params, components),
+      ...parameters('query', route.query, components),
+      ...parameters('header', route.headers, components),
+    ],
+    ...(route.hasBody
+      ? { requestBody: { required: true, content: jsonContent(toSchema(route.body, 'input', components)) } }
+      : {}),
+    responses: { ...successes(route, components), ...failures(route) },
+  };
+}
+
+function parameters(place: 'path' | 'query' | 'header', schema: z.ZodObject, components: Json): Json[] {
+  const { properties = {}, required = [] } = toSchema(schema, 'input', components) as {
+    properties?: Json;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: place,
+    required: required.includes(name),
+    schema,
+  }));
+}
+
+function successes(route: Route, components: Json): Json {
+  const answers = Object.entries(route.responses).map(([status, body]) => {
+    const headers = status === '307' ? { headers: { location: { schema: { type: 'string' } } } } : {};
+    const content = body ? { content: jsonContent(toSchema(body, 'output', components)) } : {};
+    return [status, { description: SUCCESS[status], ...headers, ...content }];
+  });
+  return Object.fromEntries(answers);
+}
+
+const SUCCESS: Record<string, string> = {
+  200: 'Done',
+  201: 'Created',
+  202: 'Accepted: it goes on after this answer',
+  204: 'Done, nothing to tell',
+  307: 'Send the same request to `location`, with the bytes',
+};
+
+function failures(route: Route): Json {
+  const takesInput =
+    [route.query, route.headers].some((schema) => Object.keys(schema.shape).length > 0) || route.hasBody;
+  const codes = new Set<ErrorCode>([
+    ...(takesInput ? (['ValidationError'] as const) : []),
+    ...(route.auth === 'none' ? [] : (['UnauthenticatedError', 'ForbiddenError'] as const)),
+    ...route.errors,
+    ...(route.hasBody ? (['PayloadTooLargeError'] as const) : []),
+    'TooManyRequestsError',
+    'InternalError',
+    'ServiceBusyError',
+    'GatewayTimeoutError',
+  ]);
+  const byStatus = Object.groupBy(codes, (code) => ERRORS[code].status);
+  return Object.fromEntries(
+    Object.entries(byStatus).map(([status, codes = []]) => [
+      status,
+      {
+        description: codes.map((code) => `\`${code}\`: ${ERRORS[code].meaning}`).join('\n\n'),
+        content: jsonContent({ $ref: '#/components/schemas/Error' }),
+      },
+    ]),
+  );
+}
+
+function jsonContent(schema: Json): Json {
+  return { 'application/json': { schema } };
+}
+
+/** The JSON Schema of `schema`; the named schemas in it go to `components`. */
+function toSchema(schema: z.ZodType, io: 'input' | 'output', components: Json): Json {
+  const { $schema, $defs, ...json } = z.toJSONSchema(schema, { io, metadata: registry, override: tidy });
+  const linked = JSON.parse(JSON.stringify({ json, $defs }).replaceAll('#/$defs/', '#/components/schemas/'));
+  Object.assign(components, linked.$defs);
+  return linked.json;
+}
+
+/** Takes out what says nothing to a reader, and what would keep answers from getting new fields. */
+function tidy({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
+  if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+  if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+  if (jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
+  delete jsonSchema.propertyNames;
+}

@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openApiDocument } from '../../contract/openapi.ts';
+import { routes } from '../../contract/routes.ts';
+
+const root = join(import.meta.dirname, '../..');
+const table = Object.values(routes);
+
+test('docs/openapi.json is what the route table makes: npm run openapi', () => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const written = JSON.parse(readFileSync(join(root, 'docs/openapi.json'), 'utf8'));
+  expect(written).toEqual(openApiDocument(version));
+});
+
+test('every reference in the document leads somewhere', () => {
+  const document = JSON.stringify(openApiDocument('1.0.0'));
+  const { schemas } = JSON.parse(document).components;
+  for (const [, name] of document.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)) {
+    expect(schemas).toHaveProperty(name ?? '');
+  }
+  expect(document).not.toContain('$defs');
+});
+
+test('no two routes collide', () => {
+  const shapes = table.map(({ method, path }) => `${method} ${path.replace(/\{\w+\}/g, '{}')}`);
+  expect(new Set(shapes).size).toBe(shapes.length);
+});
+
+test('a place in a path has one parameter name, as API Gateway demands', () => {
+  const names = new Map<string, string>();
+  for (const { path } of table) {
+    for (const { 0: name, index } of path.matchAll(/\{\w+\}/g)) {
+      const before = path.slice(0, index);
+      expect(names.get(before) ?? name).toBe(name);
+      names.set(before, name);
+    }
+  }
+});
+
+test('the parameters of a path are those of its schema, and a malformed one has an answer', () => {
+  for (const { path, params, errors } of table) {
+    const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+    expect(Object.keys(params.shape).sort()).toEqual(inPath.sort());
+    if (inPath.length > 0) expect(errors).toContainEqual(expect.stringMatching(/NotFoundError$/));
+  }
+});
+
+test('only POST and PUT take a body', () => {
+  for (const { method, hasBody } of table) if (hasBody) expect(['POST', 'PUT']).toContain(method);
+});
