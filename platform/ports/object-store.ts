@@ -18,8 +18,10 @@ export interface ObjectStore {
   listParts(input: MultipartKey): Promise<readonly StoredPart[] | undefined>;
 
   /**
-   * Makes the object of all parts given. `missing`: there is no such multipart upload (any more); the caller asks `head`
-   * whether it was completed before. `bad_digest`: the checksum differs; the parts stay. `exists`: the key is taken.
+   * Makes the object of the parts given, in ascending order; others are deleted. `missing`: there is no such multipart
+   * upload (any more). `exists`: the key is taken. After either the caller asks `head`: an earlier call, whose answer was
+   * lost, may have completed it. `bad_digest`: the checksum, the size or a part differs from what is stored; the parts stay.
+   * Throws, naming S3's code, at what no planned upload holds: `EntityTooSmall`, `InvalidPartOrder`.
    */
   completeMultipart(
     input: MultipartKey & {
@@ -41,10 +43,16 @@ export interface ObjectStore {
 
   head(key: string): Promise<ObjectHead | undefined>;
 
-  /** Streams bytes `start` to `end` (exclusive; the object's end if left out); `FileNotFoundError` if there is no such object. */
+  /**
+   * Streams bytes `start` to `end` (exclusive; the object's end if left out), none beyond the object's end;
+   * `FileNotFoundError` if there is no such object.
+   */
   read(key: string, range?: { start: number; end?: number }): Promise<ReadableStream<Uint8Array>>;
 
-  /** Writes an object in one piece, at most 5 GiB; `unlessExists`: answers false if the key is taken. Durable when resolved. */
+  /**
+   * Writes an object in one piece, at most 5 GiB; durable when resolved. `unlessExists`: answers false if the key is taken,
+   * which after a failure inside may be by this very call.
+   */
   put(input: { key: string; body: Uint8Array; contentType: string; unlessExists?: boolean }): Promise<boolean>;
 
   /** Fine if there is no such object. */
@@ -78,7 +86,7 @@ export interface PartToSign {
 export interface SignedPartUrl {
   readonly partNumber: number;
   readonly url: string;
-  /** To be sent exactly so. */
+  /** To be sent exactly so, with a body of exactly the size signed and its Content-Length. */
   readonly headers: Readonly<Record<string, string>>;
   /** Never later than the signing credentials' own end. */
   readonly expiresAt: Date;

@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
+import { KIB, MIB } from '../../contract/limits.ts';
+
+/** Bytes gathered for one write; a second such batch may be on its way to the disk, so a writer holds twice this. */
+const WRITE_BYTES = MIB;
+/** Tiny chunks each cost an object: a batch of them is written before it holds many. */
+const WRITE_CHUNKS = 256;
+const READ_BYTES = 256 * KIB;
+
+export interface WrittenFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly checksumCrc64Nvme: string;
+}
+
+/** A range of a file. */
+export interface FileSlice {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * A folder of files that are written once, under random names, in 256 sub-folders. Whether a file counts is not decided
+ * here: one that no database row names is left over from a crash.
+ */
+export class ObjectFiles {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const parent = openSync(dirname(folder), 'r');
+    fsyncSync(parent);
+    closeSync(parent);
+  }
+
+  /** Writes a new file, hashing as it goes; it is on disk when this resolves, and gone when it rejects. */
+  async write(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<WrittenFile> {
+    const name = randomBytes(16).toString('hex');
+    const handle = await this.#create(name);
+    try {
+      const [written] = await Promise.all([writeAndHash(handle, chunks), syncFolder(dirname(this.#path(name)))]);
+      await handle.datasync();
+      return { name, ...written };
+    } catch (error) {
+      await this.remove([name]);
+      throw error;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async *read(slices: readonly FileSlice[]): AsyncGenerator<Uint8Array, void, undefined> {
+    for (const { name, start, end } of slices) {
+      const handle = await open(this.#path(name), 'r');
+      try {
+        for (let position = start; position < end; ) {
+          const length = Math.min(READ_BYTES, end - position);
+          const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(length), 0, length, position);
+          if (bytesRead === 0) throw new Error(`file ${name} is shorter than recorded`);
+          position += bytesRead;
+          yield buffer.subarray(0, bytesRead);
+        }
+      } finally {
+        await handle.close();
+      }
+    }
+  }
+
+  async remove(names: readonly string[]): Promise<void> {
+    for (const name of names) await rm(this.#path(name), { force: true });
+  }
+
+  /** The files that are there, by the two characters that their names begin with. */
+  async *shards(): AsyncGenerator<{ shard: string; names: readonly string[] }, void, undefined> {
+    for (let i = 0; i < 256; i++) {
+      const shard = i.toString(16).padStart(2, '0');
+      yield { shard, names: await readdir(join(this.#folder, shard)).catch(emptyIfMissing) };
+    }
+  }
+
+  #path(name: string): string {
+    return join(this.#folder, name.slice(0, 2), name);
+  }
+
+  async #create(name: string): Promise<FileHandle> {
+    const path = this.#path(name);
+    try {
+      return await open(path, 'wx', 0o600);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await syncFolder(this.#folder);
+    return open(path, 'wx', 0o600);
+  }
+}
+
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+function emptyIfMissing(error: unknown): string[] {
+  if (isMissing(error)) return [];
+  throw error;
+}
+
+async function writeAndHash(
+  handle: FileHandle,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<Omit<WrittenFile, 'name'>> {
+  const hash = await createCrc64Nvme();
+  let sizeBytes = 0;
+  let batch: Uint8Array[] = [];
+  let batchBytes = 0;
+  let writing = Promise.resolve();
+  try {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      sizeBytes += chunk.length;
+      batch.push(chunk);
+      batchBytes += chunk.length;
+      if (batchBytes < WRITE_BYTES && batch.length < WRITE_CHUNKS) continue;
+      // One batch is written while the next one arrives; not reading on until it is written holds the sender back.
+      await writing;
+      writing = writeAll(handle, batch, batchBytes);
+      writing.catch(() => {}); // Awaited below, and not reported as unhandled until then.
+      batch = [];
+      batchBytes = 0;
+    }
+  } finally {
+    await writing;
+  }
+  await writeAll(handle, batch, batchBytes);
+  return { sizeBytes, checksumCrc64Nvme: hash.digestBase64() };
+}
+
+/** A write may take fewer bytes than it was given. */
+async function writeAll(handle: FileHandle, chunks: Uint8Array[], sizeBytes: number): Promise<void> {
+  if (sizeBytes === 0) return;
+  let { bytesWritten } = await handle.writev(chunks);
+  if (bytesWritten === sizeBytes) return;
+  const bytes = Buffer.concat(chunks);
+  while (bytesWritten < sizeBytes) bytesWritten += (await handle.write(bytes, bytesWritten)).bytesWritten;
+}
+
+/** Makes a new name in a folder survive a power failure. */
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

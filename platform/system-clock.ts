@@ -1,0 +1,4 @@
+import { ulid } from 'ulid';
+import type { Clock } from './ports/clock.ts';
+
+export const systemClock: Clock = { now: () => new Date(), newId: () => ulid() };
