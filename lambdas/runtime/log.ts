@@ -1,11 +1,8 @@
-type Fields = Readonly<Record<string, unknown>>;
+import type { Log } from '../../platform/ports/log.ts';
 
-/** Structured log lines: a constant message and fields. Never a credential, a signed URL or a whole event. */
-export interface Log {
-  info(message: string, fields?: Fields): void;
-  warn(message: string, fields?: Fields): void;
-  error(message: string, fields?: Fields & { readonly error?: unknown }): void;
-}
+export type { Log };
+
+type Fields = Readonly<Record<string, unknown>>;
 
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;

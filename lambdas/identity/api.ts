@@ -1,0 +1,28 @@
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import * as z from 'zod';
+import { systemClock } from '../../platform/system-clock.ts';
+import { openAuthenticator, openKeys } from '../runtime/aws-composition.ts';
+import { readConfig } from '../runtime/config.ts';
+import { createHttpApi } from '../runtime/http.ts';
+import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
+import { createLog } from '../runtime/log.ts';
+import { createIdentityHandlers } from './handlers.ts';
+
+const config = readConfig({ ROOT_SECRET_ARN: z.string(), MILLRACE_VERSION: z.string() });
+const log = createLog({ function: 'identity-api' });
+const keys = openKeys();
+const secrets = new SecretsManagerClient();
+
+/** The stored part is random alone: the prefix tells what it is. */
+async function rootSecret(): Promise<string> {
+  const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: config.ROOT_SECRET_ARN }));
+  return `mr_root_${SecretString}`;
+}
+
+export const handler = lambdaHttpHandler(
+  createHttpApi({
+    handlers: createIdentityHandlers({ keys, clock: systemClock, version: config.MILLRACE_VERSION }),
+    authenticate: openAuthenticator({ keys, log, rootSecret }),
+    log,
+  }),
+);

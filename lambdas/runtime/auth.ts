@@ -1,0 +1,103 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { TenantId } from '../../contract/common.ts';
+import { DomainError } from '../../contract/errors.ts';
+import { type ApiKey, SCOPES } from '../../contract/keys.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
+import type { Caller } from './api.ts';
+import type { KeyStore } from './api-keys.ts';
+import { createJwtVerifier, type JwtIssuer } from './jwt.ts';
+import type { Log } from './log.ts';
+
+export type { JwtIssuer };
+
+/** Who calls, told by the `Authorization` header; `UnauthenticatedError` if it holds no valid credential. */
+export type Authenticate = (authorization: string | undefined) => Promise<Caller>;
+
+const ROOT_PREFIX = 'mr_root_';
+
+/** How long a credential that was found valid is not looked at again: the delay of a revocation. */
+const CACHE_MS = 60_000;
+const MAX_CACHED = 1_000;
+
+/** Names no tenant by itself: each call with it must say which one is meant. */
+const ROOT: Caller = { tenantId: '' as TenantId, principalId: 'root', role: 'owner', scopes: SCOPES, root: true };
+
+interface CachedCaller {
+  readonly caller: Caller;
+  readonly until: number;
+}
+
+/** Resolves API keys, JWTs of the issuers given, and the root secret. */
+export function createAuthenticator({
+  keys,
+  rootSecret,
+  jwt = [],
+  clock,
+  log,
+}: {
+  keys: KeyStore;
+  /** The whole secret as callers send it: `mr_root_` and at least 32 characters. Without it there is no root. */
+  rootSecret?: () => Promise<string>;
+  jwt?: readonly JwtIssuer[];
+  clock: Clock;
+  log: Log;
+}): Authenticate {
+  const verifyJwt = jwt.length > 0 ? createJwtVerifier({ issuers: jwt, clock, log }) : undefined;
+  // By digest: a credential itself stays in memory no longer than its request.
+  const cache = new Map<string, CachedCaller>();
+
+  function remember(digest: string, caller: Caller, expiresAt: string | undefined): Caller {
+    const until = Math.min(
+      clock.now().getTime() + CACHE_MS,
+      expiresAt ? Date.parse(expiresAt) : Number.POSITIVE_INFINITY,
+    );
+    cache.delete(digest);
+    cache.set(digest, { caller, until });
+    const oldest = cache.keys().next().value;
+    if (cache.size > MAX_CACHED && oldest !== undefined) cache.delete(oldest);
+    return caller;
+  }
+
+  async function authenticateKey(token: string, digest: string): Promise<Caller> {
+    const key = await keys.findByToken(token);
+    if (!key) throw unauthenticated('the API key is not valid');
+    if (key.expires_at && Date.parse(key.expires_at) <= clock.now().getTime()) {
+      throw unauthenticated('the API key has expired');
+    }
+    // Only for show: a busy table must not keep a valid key out.
+    await keys.noteUse(key).catch((error: unknown) => log.warn('last use of a key not noted', { error: `${error}` }));
+    return remember(digest, callerOf(key), key.expires_at);
+  }
+
+  async function authenticateRoot(token: string, digest: string): Promise<Caller> {
+    const secret = await rootSecret?.();
+    if (!secret || !timingSafeEqual(sha256(secret), sha256(token)))
+      throw unauthenticated('the root secret is not valid');
+    return remember(digest, ROOT, undefined);
+  }
+
+  return async (authorization) => {
+    const token = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
+    if (!token) throw unauthenticated('send a credential in a header: Authorization: Bearer <API key or token>');
+    if (!token.startsWith('mr_')) {
+      if (!verifyJwt) throw unauthenticated('the credential is not an API key');
+      return verifyJwt(token);
+    }
+    const digest = sha256(token).toString('base64');
+    const cached = cache.get(digest);
+    if (cached && clock.now().getTime() < cached.until) return cached.caller;
+    return token.startsWith(ROOT_PREFIX) ? authenticateRoot(token, digest) : authenticateKey(token, digest);
+  };
+}
+
+function callerOf(key: ApiKey): Caller {
+  return { tenantId: key.tenant_id, principalId: key.id, role: key.role, scopes: key.scopes, root: false };
+}
+
+function unauthenticated(message: string): DomainError {
+  return new DomainError('UnauthenticatedError', message);
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

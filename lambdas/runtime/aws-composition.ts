@@ -1,0 +1,86 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { SFNClient } from '@aws-sdk/client-sfn';
+import { STSClient } from '@aws-sdk/client-sts';
+import * as z from 'zod';
+import { DynamoTable } from '../../platform/aws/dynamo-table.ts';
+import { EventBridgeBus } from '../../platform/aws/eventbridge-bus.ts';
+import { createS3Client, S3ObjectStore } from '../../platform/aws/s3-object-store.ts';
+import { assumedRoleCredentials, S3Presigner } from '../../platform/aws/s3-presign.ts';
+import { SfnWorkflows } from '../../platform/aws/sfn-workflows.ts';
+import { systemClock } from '../../platform/system-clock.ts';
+import { createKeyStore, type KeyStore } from './api-keys.ts';
+import { type Authenticate, createAuthenticator } from './auth.ts';
+import { jsonText, readConfig } from './config.ts';
+import { JwtIssuer } from './jwt.ts';
+import type { Log } from './log.ts';
+
+// What the Lambda entries are made of. Each function reads the variables that it needs, so that an entry's bundle, its
+// environment and its permissions hold only what it uses. Entries call them when they load.
+
+const S3Config = {
+  BUCKET: z.string(),
+  /** Where clients reach S3 if that is not where AWS has it; such engines have buckets in the path. */
+  MILLRACE_PUBLIC_S3_ENDPOINT: z.string().optional(),
+};
+
+export function openTable(variable: 'IDENTITY_TABLE' | 'UPLOADS_TABLE' | 'JOBS_TABLE'): DynamoTable {
+  const config: Record<string, string> = readConfig({ [variable]: z.string() });
+  return new DynamoTable({ client: new DynamoDBClient(), tableName: config[variable] as string });
+}
+
+/** Objects for a function that signs no URLs. */
+export function openObjects(): S3ObjectStore {
+  const config = readConfig(S3Config);
+  return new S3ObjectStore({ client: openS3(config), bucket: config.BUCKET });
+}
+
+/** Objects whose URLs are signed by the signing role's credentials. */
+export function openSignedObjects(): S3ObjectStore {
+  const config = readConfig({ ...S3Config, SIGNING_ROLE_ARN: z.string() });
+  const publicEndpoint = config.MILLRACE_PUBLIC_S3_ENDPOINT;
+  const common = { client: openS3(config), bucket: config.BUCKET };
+  const credentials = assumedRoleCredentials({
+    stsClient: new STSClient(),
+    roleArn: config.SIGNING_ROLE_ARN,
+    clock: systemClock,
+  });
+  const presigner = new S3Presigner({
+    ...common,
+    credentials,
+    clock: systemClock,
+    ...(publicEndpoint ? { publicEndpoint } : {}),
+  });
+  return new S3ObjectStore({ ...common, presigner });
+}
+
+function openS3(config: { MILLRACE_PUBLIC_S3_ENDPOINT?: string | undefined }) {
+  return createS3Client({ forcePathStyle: config.MILLRACE_PUBLIC_S3_ENDPOINT !== undefined });
+}
+
+export function openBus(): EventBridgeBus {
+  const config = readConfig({ BUS_NAME: z.string() });
+  return new EventBridgeBus({ client: new EventBridgeClient(), busName: config.BUS_NAME });
+}
+
+export function openWorkflows(): SfnWorkflows {
+  return new SfnWorkflows({ client: new SFNClient(), stateMachineArnPrefix: stateMachineArnPrefix() });
+}
+
+export function stateMachineArnPrefix(): string {
+  return readConfig({ STATE_MACHINE_ARN_PREFIX: z.string() }).STATE_MACHINE_ARN_PREFIX;
+}
+
+export function openKeys(): KeyStore {
+  return createKeyStore({ table: openTable('IDENTITY_TABLE'), clock: systemClock });
+}
+
+/** `rootSecret` is for the identity API alone. */
+export function openAuthenticator(options: {
+  keys: KeyStore;
+  log: Log;
+  rootSecret?: () => Promise<string>;
+}): Authenticate {
+  const { JWT_ISSUERS: jwt } = readConfig({ JWT_ISSUERS: jsonText(z.array(JwtIssuer)) });
+  return createAuthenticator({ ...options, jwt, clock: systemClock });
+}

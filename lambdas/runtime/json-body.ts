@@ -1,0 +1,50 @@
+import { DomainError } from '../../contract/errors.ts';
+import { MAX_BODY_BYTES } from '../../contract/limits.ts';
+import { validationError } from './validation.ts';
+
+/** DynamoDB stores values nested up to 32 deep; this leaves room for what is stored around them. */
+const MAX_DEPTH = 24;
+
+/** Parses a request body; an empty one is `{}`. What no store could keep as it is, is refused here, once for all routes. */
+export function parseJsonBody(body: string | Uint8Array, contentType: string | undefined): unknown {
+  if (Buffer.byteLength(body) > MAX_BODY_BYTES) throw bodyTooLarge();
+  if (body.length === 0) return {};
+  if (contentType !== undefined && !/^application\/json\s*(;|$)/i.test(contentType)) {
+    throw bodyProblem(`it must be sent with content-type: application/json, not ${contentType.slice(0, 100)}`);
+  }
+  const value = parse(body);
+  const problem = findProblem(value, 0);
+  if (problem !== undefined) throw bodyProblem(problem);
+  return value;
+}
+
+export function bodyTooLarge(): DomainError {
+  return new DomainError('PayloadTooLargeError', `a request body has at most ${MAX_BODY_BYTES} bytes`, {
+    max_bytes: MAX_BODY_BYTES,
+  });
+}
+
+function parse(body: string | Uint8Array): unknown {
+  try {
+    return JSON.parse(typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch (error) {
+    throw bodyProblem(error instanceof SyntaxError ? 'it is not JSON' : 'it is not UTF-8');
+  }
+}
+
+function findProblem(value: unknown, depth: number): string | undefined {
+  if (depth > MAX_DEPTH) return `it is nested more than ${MAX_DEPTH} deep`;
+  if (typeof value === 'string') return value.isWellFormed() ? undefined : 'a text in it is not well-formed Unicode';
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'a number in it is too large';
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [name, member] of Object.entries(value)) {
+    if (name === '__proto__') return 'it has a member named __proto__';
+    const problem = findProblem(name, depth) ?? findProblem(member, depth + 1);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+function bodyProblem(problem: string): DomainError {
+  return validationError([{ field: 'body', problem }]);
+}

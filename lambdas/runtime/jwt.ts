@@ -1,0 +1,160 @@
+import { get } from 'node:http';
+import { JwtVerifier } from 'aws-jwt-verify';
+import {
+  FetchError,
+  JwksValidationError,
+  JwkValidationError,
+  JwtBaseError,
+  JwtExpiredError,
+  WaitPeriodNotYetEndedJwkError,
+} from 'aws-jwt-verify/error';
+import { type Fetcher, SimpleFetcher } from 'aws-jwt-verify/https';
+import { SimpleJwksCache } from 'aws-jwt-verify/jwk';
+import * as z from 'zod';
+import { TenantId } from '../../contract/common.ts';
+import { DomainError } from '../../contract/errors.ts';
+import { ROLE_SCOPES, Role } from '../../contract/keys.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
+import type { Caller } from './api.ts';
+import type { Log } from './log.ts';
+
+const IssuerUrl = z.string().refine((text) => {
+  const url = URL.parse(text);
+  return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+}, 'an https URL, or an http URL of this machine');
+
+/** An OpenID Connect issuer whose JWTs are accepted. */
+export const JwtIssuer = z.object({
+  /** As the tokens' `iss` claim has it. */
+  issuer: IssuerUrl,
+  /** One of these must be in the tokens' `aud` claim. */
+  audience: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+  /** Where its public keys are; `<issuer>/.well-known/jwks.json` when left out. */
+  jwks_uri: IssuerUrl.optional(),
+  tenant_claim: z.string().default('tenant_id'),
+  role_claim: z.string().default('role'),
+});
+export type JwtIssuer = z.output<typeof JwtIssuer>;
+
+/** Clocks of issuer and verifier may differ by this much. */
+const CLOCK_SKEW_SECONDS = 5;
+/** Public keys are read again this often, so that one which its issuer withdraws stops working. */
+const JWKS_LIFETIME_MS = 3_600_000;
+const MAX_JWKS_BYTES = 1_000_000;
+const LOOPBACK_TIMEOUT_MS = 3_000;
+
+/** Verifies a JWT's signature, issuer, audience and times, and reads the caller from its claims. */
+export function createJwtVerifier({
+  issuers,
+  clock,
+  log,
+}: {
+  issuers: readonly JwtIssuer[];
+  clock: Clock;
+  log: Log;
+}): (token: string) => Promise<Caller> {
+  const verifier = JwtVerifier.create(
+    issuers.map(({ issuer, audience, jwks_uri }) => ({
+      issuer,
+      audience,
+      graceSeconds: CLOCK_SKEW_SECONDS,
+      ...(jwks_uri === undefined ? {} : { jwksUri: jwks_uri }),
+    })),
+    { jwksCache: new SimpleJwksCache({ fetcher: jwksFetcher }) },
+  );
+  let jwksReadAt = clock.now().getTime();
+
+  function refreshJwks(): void {
+    const now = clock.now().getTime();
+    if (now - jwksReadAt < JWKS_LIFETIME_MS) return;
+    jwksReadAt = now;
+    verifier
+      .hydrate()
+      .catch((error: unknown) => log.warn('public keys could not be read again', { error: `${error}` }));
+  }
+
+  return async (token) => {
+    refreshJwks();
+    const claims = await verifier.verify(token).catch((error: unknown) => {
+      throw refusal(error, log);
+    });
+    const issuer = issuers.find(({ issuer }) => issuer === claims.iss);
+    if (!issuer || claims.exp === undefined || !claims.sub) {
+      throw new DomainError('UnauthenticatedError', 'the token needs the claims iss, sub and exp');
+    }
+    const { tenant_claim, role_claim } = issuer;
+    return {
+      tenantId: readClaim(TenantId, claims, tenant_claim),
+      principalId: claims.sub,
+      ...scopesOf(readClaim(Role, claims, role_claim)),
+      root: false,
+    };
+  };
+}
+
+function scopesOf(role: Role): Pick<Caller, 'role' | 'scopes'> {
+  return { role, scopes: ROLE_SCOPES[role] };
+}
+
+function readClaim<T extends z.ZodType>(
+  schema: T,
+  claims: Readonly<Record<string, unknown>>,
+  name: string,
+): z.output<T> {
+  const parsed = schema.safeParse(claims[name]);
+  if (parsed.success) return parsed.data;
+  throw new DomainError('UnauthenticatedError', `the token's claim ${name} is missing or not valid`, { claim: name });
+}
+
+function refusal(error: unknown, log: Log): DomainError {
+  const cause = { cause: error };
+  if (
+    error instanceof FetchError ||
+    error instanceof JwksValidationError ||
+    error instanceof JwkValidationError ||
+    error instanceof WaitPeriodNotYetEndedJwkError
+  ) {
+    return new DomainError('ServiceBusyError', "the issuer's public keys cannot be read now; try again", {}, cause);
+  }
+  if (error instanceof JwtExpiredError) {
+    return new DomainError('UnauthenticatedError', 'the token has expired; get a new one', {}, cause);
+  }
+  // Not the library's own verdict: a key that the runtime's crypto refuses, for instance.
+  if (!(error instanceof JwtBaseError)) log.warn('a token could not be verified', { error: `${error}` });
+  return new DomainError('UnauthenticatedError', 'the token is not valid here', {}, cause);
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
+}
+
+const https = new SimpleFetcher();
+
+/** The library's fetcher takes https alone; issuers on this machine speak http. */
+const jwksFetcher: Fetcher = {
+  fetch: (uri) => (uri.startsWith('https:') ? https.fetch(uri) : fetchFromLoopback(uri)),
+};
+
+function fetchFromLoopback(uri: string): Promise<ArrayBuffer> {
+  return new Promise((resolve, reject) => {
+    const fail = (problem: string) => reject(new FetchError(uri, problem));
+    const request = get(uri, { timeout: LOOPBACK_TIMEOUT_MS }, (response) => {
+      if (response.statusCode !== 200) {
+        response.resume();
+        fail(`status ${response.statusCode}`);
+        return;
+      }
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      response.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes > MAX_JWKS_BYTES) request.destroy(new Error('too long'));
+      });
+      response.on('end', () => resolve(new Uint8Array(Buffer.concat(chunks)).buffer));
+      response.on('error', (error) => fail(error.message));
+    });
+    request.on('timeout', () => request.destroy(new Error('no answer')));
+    request.on('error', (error) => fail(error.message));
+  });
+}
