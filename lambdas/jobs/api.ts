@@ -1,0 +1,16 @@
+import { openAuthenticator, openKeys, openSignedObjects } from '../runtime/aws-composition.ts';
+import { createHttpApi } from '../runtime/http.ts';
+import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
+import { createLog } from '../runtime/log.ts';
+import { openJobs } from './aws-deps.ts';
+import { createJobsHandlers } from './handlers.ts';
+
+const log = createLog({ function: 'jobs-api' });
+
+export const handler = lambdaHttpHandler(
+  createHttpApi({
+    handlers: createJobsHandlers(openJobs({ objects: openSignedObjects(), log })),
+    authenticate: openAuthenticator({ keys: openKeys(), log }),
+    log,
+  }),
+);

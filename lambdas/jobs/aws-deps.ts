@@ -1,0 +1,26 @@
+import * as z from 'zod';
+import { workflows as entries } from '../../contract/workflows.ts';
+import type { ObjectStore } from '../../platform/ports/object-store.ts';
+import { systemClock } from '../../platform/system-clock.ts';
+import { openBus, openTable, openWorkflows } from '../runtime/aws-composition.ts';
+import { readConfig } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import { findFile } from '../uploads/files.ts';
+import type { JobsDeps } from './deps.ts';
+
+/** What every function of this context but the tasks works with. */
+export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): JobsDeps {
+  const { RUNNING_JOBS_PER_TENANT: runningLimit } = readConfig({ RUNNING_JOBS_PER_TENANT: z.coerce.number().int() });
+  const uploads = { table: openTable('UPLOADS_TABLE') };
+  return {
+    table: openTable('JOBS_TABLE'),
+    objects,
+    workflows: openWorkflows(),
+    bus: openBus(),
+    clock: systemClock,
+    log,
+    findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
+    entries,
+    runningLimit,
+  };
+}

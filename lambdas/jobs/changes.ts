@@ -1,0 +1,200 @@
+import type { JobId, TenantId } from '../../contract/common.ts';
+import type { BusEvent } from '../../contract/events.ts';
+import type { JobState } from '../../contract/jobs.ts';
+import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
+import type { Change, ChangeConsumer, Item, Value } from '../../platform/ports/table.ts';
+import type { JobsDeps } from './deps.ts';
+import { dispatch } from './dispatch.ts';
+import {
+  asJob,
+  asTask,
+  eventKey,
+  type JobRecord,
+  type ProgressRecord,
+  parseJobPk,
+  progressKey,
+  readJob,
+  readProgress,
+} from './records.ts';
+import { finishCancellation } from './settle.ts';
+import { addUp, isTaskKey } from './tasks.ts';
+import { holdsSlot, timestampOf } from './transitions.ts';
+import { progressView } from './views.ts';
+
+/** Progress is told at most this often a job, and once more when all tasks are done. */
+const PROGRESS_EVERY_MS = 500;
+/** State changes told in one transaction, which takes 100 writes. */
+const MAX_STATES_TOLD = 90;
+
+interface JobChanges {
+  readonly tenantId: TenantId;
+  readonly jobId: JobId;
+  readonly changes: Change[];
+}
+
+/**
+ * What follows from a change of a job or of a task: events, counts, the start of queued jobs and the end of
+ * cancellations. Changes that come again are told and counted once.
+ */
+export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
+  return async (changes) => {
+    const jobs = groupByJob(changes);
+    await Promise.all(
+      jobs.map(async (job) => {
+        await tellChanges(deps, job);
+        if (!job.changes.some(closesTask)) return;
+        const now = await readJob(deps.table, job.tenantId, job.jobId);
+        if (now) await finishCancellation(deps, now);
+      }),
+    );
+    const tenants = new Set(jobs.filter((job) => job.changes.some(wakesDispatch)).map((job) => job.tenantId));
+    for (const tenantId of tenants) await dispatch(deps, tenantId);
+    return undefined;
+  };
+}
+
+function groupByJob(changes: readonly Change[]): JobChanges[] {
+  const jobs = new Map<string, JobChanges>();
+  for (const change of changes) {
+    const ids = change.key.sk === 'JOB' || isTaskKey(change.key) ? parseJobPk(change.key.pk) : undefined;
+    if (!ids || !change.after) continue;
+    const job = jobs.get(change.key.pk) ?? { ...ids, changes: [] };
+    jobs.set(change.key.pk, job);
+    job.changes.push(change);
+  }
+  return [...jobs.values()];
+}
+
+function closesTask({ key, before, after }: Change): boolean {
+  return isTaskKey(key) && before?.state === 'running' && after?.state !== 'running';
+}
+
+function wakesDispatch({ key, before, after }: Change): boolean {
+  if (key.sk !== 'JOB' || before?.state === after?.state) return false;
+  const freed = before !== undefined && holdsSlot(asJob(before).state) && after && !holdsSlot(asJob(after).state);
+  return freed || after?.state === 'queued';
+}
+
+/**
+ * Counts and tells what `last_seq` says is not counted and told yet. Events and counts are written by one transaction
+ * on that condition, so that each change is told once; the bus gets it before, and knows repeats by their id.
+ */
+async function tellChanges(deps: JobsDeps, { tenantId, jobId, changes }: JobChanges): Promise<void> {
+  for (;;) {
+    const before = await readProgress(deps.table, tenantId, jobId);
+    const fresh = changes.filter((change) => !before || change.seq > before.last_seq);
+    const news = digest(before, fresh, deps.clock.now());
+    if (!news) return;
+    if (news.busEvents.length > 0) await deps.bus.publish(news.busEvents);
+    const item = { ...news.progress, ...progressKey(tenantId, jobId) };
+    const expected = before ? { if: { last_seq: before.last_seq } } : { unlessExists: true };
+    // Either it is written, or somebody else has told these changes: the next round knows.
+    await deps.table.transact([
+      { op: 'put', item, ...expected },
+      ...news.events.map(({ seq, ...event }) => ({
+        op: 'put' as const,
+        item: { ...eventKey(tenantId, jobId, seq), ...event },
+      })),
+    ]);
+  }
+}
+
+interface News {
+  readonly progress: ProgressRecord;
+  readonly events: readonly EventToTell[];
+  readonly busEvents: readonly BusEvent[];
+}
+type EventToTell = { readonly seq: string; readonly type: string; readonly [attribute: string]: Value };
+
+/** Undefined if there is nothing to count or tell in these changes. */
+function digest(before: ProgressRecord | undefined, changes: readonly Change[], now: Date): News | undefined {
+  const ttl = Math.floor(now.getTime() / 1_000) + EVENT_LIFETIME_SECONDS;
+  const events: EventToTell[] = [];
+  const busEvents: BusEvent[] = [];
+  const detail: Record<string, number> = { ...before?.detail };
+  let { completed, total } = before ?? { completed: 0, total: 0 };
+  let phase = before?.phase;
+  let toldState: JobState | undefined = before?.told_state;
+  let lastTaskSeq: string | undefined;
+  let lastSeq = before?.last_seq ?? '';
+
+  for (const change of changes) {
+    const { seq, after } = change;
+    if (!after) continue;
+    if (events.length === MAX_STATES_TOLD) break;
+    lastSeq = seq;
+    if (isTaskKey(change.key)) {
+      const task = asTask(after);
+      if (!change.before) total += 1;
+      if (change.before && change.before.state === task.state) continue;
+      if (task.state === 'pending') continue;
+      lastTaskSeq = seq;
+      phase = task.step;
+      if (task.state !== 'completed') continue;
+      completed += 1;
+      addUp(detail, task.counts);
+    } else if (change.before?.state !== after.state && after.state !== 'creating') {
+      const job = asJob(after);
+      toldState = job.state;
+      events.push({ seq, ttl, ...stateChanged(job, change.before && asJob(change.before).state) });
+      busEvents.push(busEvent(job, seq));
+    }
+  }
+
+  const counted = completed !== before?.completed || total !== before.total;
+  if (!counted && phase === before.phase && events.length === 0) return undefined;
+  let progressAt = before?.progress_at ?? 0;
+  const allDone = completed === total && completed !== (before?.completed ?? 0);
+  if (lastTaskSeq && (allDone || now.getTime() - progressAt >= PROGRESS_EVERY_MS)) {
+    progressAt = now.getTime();
+    const progress = progressView({ completed, total, detail }, phase ?? 'queued') as { [name: string]: Value };
+    events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time: now.toISOString(), progress });
+  }
+  const lastEvent =
+    events
+      .map(({ seq }) => seq)
+      .sort()
+      .at(-1) ??
+    before?.last_event ??
+    '';
+  return {
+    progress: {
+      completed,
+      total,
+      detail,
+      ...(phase ? { phase } : {}),
+      last_seq: lastSeq,
+      last_event: lastEvent,
+      ...(toldState ? { told_state: toldState } : {}),
+      progress_at: progressAt,
+    },
+    events,
+    busEvents,
+  };
+}
+
+function stateTime(job: JobRecord): string {
+  return String((job as Item & JobRecord)[timestampOf(job.state)] ?? job.created_at);
+}
+
+function stateChanged(job: JobRecord, previous: JobState | undefined) {
+  return {
+    type: 'job.state_changed',
+    time: stateTime(job),
+    state: job.state,
+    attempt: job.attempt,
+    ...(previous && previous !== 'creating' ? { previous } : {}),
+    ...(job.error ? { error: job.error } : {}),
+  };
+}
+
+function busEvent(job: JobRecord, seq: string): BusEvent {
+  const { job_id, workflow, state, attempt, error } = job;
+  return {
+    id: `${job_id}:${seq}`,
+    tenant_id: job.tenant_id,
+    time: stateTime(job),
+    type: 'job.state_changed',
+    data: { job_id, workflow, state, attempt, ...(error ? { error } : {}) },
+  };
+}

@@ -1,0 +1,155 @@
+import { createHash } from 'node:crypto';
+import * as z from 'zod';
+import type { JobId, TenantId } from '../../contract/common.ts';
+import { DomainError } from '../../contract/errors.ts';
+import type { CreateJob, FileRef } from '../../contract/jobs.ts';
+import { MAX_JOB_INPUT_BYTES } from '../../contract/limits.ts';
+import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { Item, Write } from '../../platform/ports/table.ts';
+import { problemsOf, validationError } from '../runtime/validation.ts';
+import type { JobsDeps } from './deps.ts';
+import { moveJob } from './move-job.ts';
+import { activeIndex, asJob, idempotencyKey, type JobRecord, jobKey, jobListPk, readJob } from './records.ts';
+import { addTasks, stepOrders } from './tasks.ts';
+
+/** As the contract promises of `Idempotency-Key`. */
+const IDEMPOTENCY_SECONDS = 7 * 24 * 3_600;
+
+interface CreateJobInput {
+  readonly tenantId: TenantId;
+  readonly body: CreateJob;
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** Answers with the job, and whether this call created it: a repeat under the same idempotency key doesn't. */
+export async function createJob(
+  deps: JobsDeps,
+  { tenantId, body, idempotencyKey }: CreateJobInput,
+): Promise<{ job: JobRecord; created: boolean }> {
+  const request = idempotencyKey === undefined ? undefined : await findRequest(deps, tenantId, idempotencyKey, body);
+  if (request?.job) return { job: request.job, created: false };
+
+  const entry = findEntry(deps, body.workflow);
+  const input = parseInput(entry, body);
+  const files = await findFiles(deps, tenantId, entry, input);
+  const jobId = `job_${deps.clock.newId()}` as JobId;
+  const item = {
+    ...jobKey(tenantId, jobId),
+    g1pk: jobListPk(tenantId),
+    g1sk: jobId,
+    ...activeIndex(jobId),
+    tenant_id: tenantId,
+    job_id: jobId,
+    workflow: entry.name,
+    state: 'creating',
+    input: input as JobRecord['input'],
+    files,
+    planned_tasks: entry.plan(input).length,
+    attempt: 1,
+    leg: 1,
+    interruptions: 0,
+    retry_count: 0,
+    max_retries: body.max_retries,
+    created_at: deps.clock.now().toISOString(),
+  } satisfies Item;
+  const writes: Write[] = [{ op: 'put', item, unlessExists: true }];
+  if (request) writes.push(request.claim(jobId));
+  const result = await deps.table.transact(writes);
+  // Another request with the same key came first: the second look finds its job.
+  if (!result.ok) return createJob(deps, { tenantId, body, idempotencyKey });
+
+  return { job: await finishCreating(deps, asJob(item)), created: true };
+}
+
+/**
+ * Adds the tasks and queues the job, which is the commit point. Safe to repeat at any time by anyone, since the tasks'
+ * ids follow from the input and those that are there are left alone.
+ */
+export async function finishCreating(deps: JobsDeps, job: JobRecord): Promise<JobRecord> {
+  await addPlannedTasks(deps, job);
+  const moved = await moveJob(deps, job, 'queue');
+  if (moved.outcome === 'moved') return moved.job;
+  return (await readJob(deps.table, job.tenant_id, job.job_id)) ?? job;
+}
+
+/** Adds what is not there yet of the tasks that the job's workflow plans; answers how many it plans. */
+export async function addPlannedTasks(deps: JobsDeps, job: JobRecord): Promise<number> {
+  const { tenant_id: tenantId, job_id: jobId, input } = job;
+  const entry = findEntry(deps, job.workflow);
+  const tasks = entry.plan(input);
+  await addTasks(deps.table, { tenantId, jobId, orderOf: stepOrders(entry, input), tasks, now: deps.clock.now() });
+  return tasks.length;
+}
+
+/** The job that a request with this key made, or how to make the key this request's own. */
+async function findRequest(
+  { table, clock }: JobsDeps,
+  tenantId: TenantId,
+  key: string,
+  body: CreateJob,
+): Promise<{ job: JobRecord | undefined; claim: (jobId: JobId) => Write }> {
+  const row = idempotencyKey(tenantId, key);
+  const requestHash = hashOf(body);
+  const nowSeconds = Math.floor(clock.now().getTime() / 1_000);
+  const claim = (jobId: JobId, before?: Item): Write => ({
+    op: 'put',
+    item: { ...row, job_id: jobId, request_hash: requestHash, ttl: nowSeconds + IDEMPOTENCY_SECONDS },
+    ...(before ? { if: { job_id: String(before.job_id) } } : { unlessExists: true }),
+  });
+  const found = await table.get(row);
+  // Items outlive their ttl for a while.
+  if (!found || Number(found.ttl) <= nowSeconds) {
+    return { job: undefined, claim: (jobId) => claim(jobId, found) };
+  }
+  if (found.request_hash !== requestHash) {
+    throw new DomainError('IdempotencyConflictError', 'this idempotency key was used with another request', {
+      job_id: found.job_id,
+    });
+  }
+  return { job: await readJob(table, tenantId, String(found.job_id)), claim };
+}
+
+function hashOf(body: CreateJob): string {
+  const canonical = JSON.stringify(body, (_name, value: unknown) =>
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash('sha256').update(canonical).digest('base64url');
+}
+
+function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {
+  const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
+  if (entry) return entry;
+  const known = Object.keys(entries);
+  throw new DomainError('WorkflowNotFoundError', `there is no workflow ${name}; there are: ${known.join(', ')}`, {
+    workflows: known,
+  });
+}
+
+function parseInput(entry: WorkflowEntry, body: CreateJob): Record<string, unknown> {
+  const bytes = Buffer.byteLength(JSON.stringify(body.input));
+  if (bytes > MAX_JOB_INPUT_BYTES) {
+    throw new DomainError('PayloadTooLargeError', `input has ${bytes} bytes; ${MAX_JOB_INPUT_BYTES} are allowed`);
+  }
+  const parsed = z.object({ input: entry.input }).safeParse({ input: body.input });
+  if (!parsed.success) throw validationError(problemsOf(parsed.error, 'input'));
+  return parsed.data.input;
+}
+
+async function findFiles(
+  deps: JobsDeps,
+  tenantId: TenantId,
+  entry: WorkflowEntry,
+  input: Record<string, unknown>,
+): Promise<Record<string, FileRef>> {
+  const files: Record<string, FileRef> = {};
+  for (const field of entry.files) {
+    const fileId = input[field];
+    if (fileId === undefined) continue;
+    const file = await deps.findFile(tenantId, String(fileId));
+    if (!file) throw new DomainError('FileNotFoundError', `input.${field}: no such file`, { field: `input.${field}` });
+    files[field] = file;
+  }
+  return files;
+}

@@ -1,0 +1,22 @@
+import type { TenantId } from '../../contract/common.ts';
+import type { FileRef } from '../../contract/jobs.ts';
+import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { Bus } from '../../platform/ports/bus.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
+import type { Log } from '../../platform/ports/log.ts';
+import type { ObjectStore } from '../../platform/ports/object-store.ts';
+import type { Table } from '../../platform/ports/table.ts';
+import type { Workflows } from '../../platform/ports/workflows.ts';
+
+export interface JobsDeps {
+  readonly table: Table;
+  readonly objects: ObjectStore;
+  readonly workflows: Workflows;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  findFile(tenantId: TenantId, fileId: string): Promise<FileRef | undefined>;
+  readonly entries: Readonly<Record<string, WorkflowEntry>>;
+  /** Jobs of one tenant that may run at the same time. */
+  readonly runningLimit: number;
+}

@@ -1,0 +1,108 @@
+import * as z from 'zod';
+import type { JobState } from '../../contract/jobs.ts';
+import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
+import type { Page } from '../../platform/ports/table.ts';
+import type { Caller, Handlers, Request } from '../runtime/api.ts';
+import { cancelJob, getJobRecord } from './cancel-job.ts';
+import { createJob } from './create-job.ts';
+import type { JobsDeps } from './deps.ts';
+import { listEvents } from './list-events.ts';
+import { artifactKey, asJob, asTask, type JobRecord, jobKey, jobListPk } from './records.ts';
+import { retryJob } from './retry-job.ts';
+import { artifactView, jobView, taskView } from './views.ts';
+
+export type { JobsDeps };
+
+/** Pages that one listing reads at most to find jobs that its filter lets through. */
+const MAX_PAGES_READ = 20;
+
+export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
+  const view = (job: JobRecord) => jobView(deps, job, deps.clock.now());
+  return {
+    async createJob({ caller, headers, body }) {
+      const { tenantId } = caller;
+      const { job, created } = await createJob(deps, { tenantId, body, idempotencyKey: headers['idempotency-key'] });
+      return { status: created ? 201 : 200, body: await view(job) };
+    },
+
+    async listJobs({ caller, query }) {
+      const { items, next } = await listJobs(deps, caller, query);
+      return { status: 200, body: { items: await Promise.all(items.map(view)), ...next } };
+    },
+
+    async getJob({ caller, params }) {
+      return { status: 200, body: await view(await getJobRecord(deps, caller.tenantId, params.job_id)) };
+    },
+
+    async cancelJob({ caller, params }) {
+      const job = await cancelJob(deps, caller.tenantId, params.job_id);
+      return { status: job.state === 'cancelled' ? 200 : 202, body: await view(job) };
+    },
+
+    async retryJob({ caller, params }) {
+      return { status: 202, body: await view(await retryJob(deps, caller.tenantId, params.job_id)) };
+    },
+
+    async listTasks({ caller, params, query }) {
+      const job = await getJobRecord(deps, caller.tenantId, params.job_id);
+      const page = await deps.table.query({
+        ...pageQuery(query),
+        pk: jobKey(caller.tenantId, job.job_id).pk,
+        prefix: 'TASK#',
+      });
+      const items = page.items.map((item) => taskView(asTask(item), job, deps.clock.now()));
+      return { status: 200, body: { items, ...nextCursor(page) } };
+    },
+
+    async listJobEvents({ caller, params, query }) {
+      const job = await getJobRecord(deps, caller.tenantId, params.job_id);
+      return { status: 200, body: await listEvents(deps, job, query) };
+    },
+
+    async listArtifacts({ caller, params, query }) {
+      const job = await getJobRecord(deps, caller.tenantId, params.job_id);
+      const { pk, sk: prefix } = artifactKey(caller.tenantId, job.job_id, '');
+      const page = await deps.table.query({ ...pageQuery(query), pk, prefix });
+      const sign = (key: string, fileName: string) =>
+        deps.objects.signGet({ key, fileName, expiresInSeconds: DEFAULT_URL_SECONDS });
+      const items = await Promise.all(page.items.map((item) => artifactView(item, job, sign)));
+      return { status: 200, body: { items, ...nextCursor(page) } };
+    },
+
+    async listWorkflows() {
+      const items = Object.values(deps.entries).map(({ name, description, input }) => ({
+        name,
+        description,
+        input: z.toJSONSchema(input, { io: 'input' }) as Record<string, unknown>,
+      }));
+      return { status: 200, body: { items } };
+    },
+  };
+}
+
+/** A page may be shorter than asked for when there is a filter. */
+async function listJobs(deps: JobsDeps, { tenantId }: Caller, query: Request<'listJobs'>['query']) {
+  const matches = (job: { state: JobState; workflow: string }) =>
+    (query.state === undefined || job.state === query.state) &&
+    (query.workflow === undefined || job.workflow === query.workflow);
+  let { cursor } = query;
+  for (let read = 1; ; read += 1) {
+    const page = await deps.table.query({
+      ...pageQuery({ limit: query.limit, cursor }),
+      pk: jobListPk(tenantId),
+      index: 'g1',
+      descending: true,
+    });
+    const items = page.items.map(asJob).filter(matches);
+    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
+    cursor = page.cursor;
+  }
+}
+
+function pageQuery({ limit, cursor }: { limit: number; cursor?: string | undefined }) {
+  return cursor === undefined ? { limit } : { limit, cursor };
+}
+
+function nextCursor({ cursor }: Page): { next_cursor?: string } {
+  return cursor === undefined ? {} : { next_cursor: cursor };
+}

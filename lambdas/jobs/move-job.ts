@@ -1,0 +1,82 @@
+import type { JobState } from '../../contract/jobs.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
+import type { Log } from '../../platform/ports/log.ts';
+import type { Table, Value, Write } from '../../platform/ports/table.ts';
+import { activeIndex, asJob, type JobRecord, jobKey, queueKey, slotsKey } from './records.ts';
+import { hasEnded, holdsSlot, nextState, type Transition, timestampOf } from './transitions.ts';
+
+interface Change {
+  readonly set?: Readonly<Record<string, Value>>;
+  readonly remove?: readonly string[];
+  /** Refuses to take a slot when the tenant has this many jobs running. */
+  readonly runningLimit?: number;
+}
+
+type Moved =
+  | { readonly outcome: 'moved'; readonly job: JobRecord }
+  /** The job is no longer as it was read: here is how it was found. */
+  | { readonly outcome: 'changed'; readonly job: JobRecord | undefined }
+  /** The tenant's slots are taken, or not set up yet. */
+  | { readonly outcome: 'full' };
+
+/**
+ * Makes one transition of a job as it was read, and all that goes with it, in one transaction: the job with its
+ * timestamp, its row in the queue, its tenant's slot, its place in the index of active jobs. Nothing else changes these.
+ */
+export async function moveJob(
+  deps: { table: Table; clock: Clock; log: Log },
+  job: JobRecord,
+  transition: Transition,
+  change: Change = {},
+): Promise<Moved> {
+  const to = nextState(job.state, transition);
+  if (!to) return { outcome: 'changed', job };
+  const now = deps.clock.now().toISOString();
+  const set: Record<string, Value> = { state: to, ...change.set };
+  if (to !== job.state) set[timestampOf(to)] = now;
+  if (to === 'queued') set.due_at ??= now;
+  const remove = [...(change.remove ?? [])];
+  if (hasEnded(to)) remove.push('g2pk', 'g2sk');
+  else if (hasEnded(job.state)) Object.assign(set, activeIndex(job.job_id));
+  const moved = withChange(job, set, remove);
+
+  const { state, attempt, leg } = job;
+  const key = jobKey(job.tenant_id, job.job_id);
+  const writes: Write[] = [{ op: 'update', key, if: { state, attempt, leg }, set, remove }];
+  if (state === 'queued') writes.push({ op: 'delete', key: queueKey(job) });
+  if (to === 'queued')
+    writes.push({ op: 'put', item: { ...queueKey(moved), job_id: job.job_id, attempt: moved.attempt } });
+  const slot = slotWrite(job, Number(holdsSlot(to)) - Number(holdsSlot(state)), change.runningLimit);
+  if (slot) writes.push(slot);
+
+  const result = await deps.table.transact(writes);
+  if (result.ok) {
+    logMove(deps.log, job.state, moved);
+    return { outcome: 'moved', job: moved };
+  }
+  const found = result.failed.find((failure) => failure.index === 0);
+  if (!found) return { outcome: 'full' };
+  return { outcome: 'changed', job: found.item && asJob(found.item) };
+}
+
+/** A tenant's slots are one item: how many are taken, and an attribute for each job that holds one. */
+function slotWrite(job: JobRecord, step: number, runningLimit: number | undefined): Write | undefined {
+  const key = slotsKey(job.tenant_id);
+  if (step > 0) {
+    const limit = runningLimit === undefined ? {} : { if: { running: { lt: runningLimit } } };
+    return { op: 'update', key, ...limit, add: { running: 1 }, set: { [job.job_id]: true } };
+  }
+  if (step < 0) return { op: 'update', key, upsert: true, add: { running: -1 }, remove: [job.job_id] };
+  return undefined;
+}
+
+/** Metrics and alarms are made of this line. */
+function logMove(log: Log, from: JobState, job: JobRecord): void {
+  const { tenant_id, job_id, workflow, state, attempt, retry_count, error } = job;
+  log.info('job moved', { tenant_id, job_id, workflow, from, state, attempt, retry_count, code: error?.code });
+}
+
+function withChange(job: JobRecord, set: Readonly<Record<string, Value>>, remove: readonly string[]): JobRecord {
+  const kept = Object.entries(job).filter(([name]) => !remove.includes(name));
+  return { ...Object.fromEntries(kept), ...set } as JobRecord;
+}

@@ -1,0 +1,144 @@
+import { JobId, type TenantId } from '../../contract/common.ts';
+import type { FileRef, JobError, JobState, TaskState } from '../../contract/jobs.ts';
+import type { Item, Key, Table, Value } from '../../platform/ports/table.ts';
+
+/** Task counts of a job, and the sums of its tasks' own measures. */
+export type Counts = {
+  readonly completed: number;
+  readonly total: number;
+  readonly detail: Readonly<Record<string, number>>;
+};
+
+/** A job, as it is kept. It is written by transitions only. */
+export type JobRecord = {
+  readonly tenant_id: TenantId;
+  readonly job_id: JobId;
+  readonly workflow: string;
+  readonly state: JobState;
+  readonly input: { readonly [field: string]: Value };
+  readonly files: Readonly<Record<string, FileRef>>;
+  readonly planned_tasks: number;
+  readonly attempt: number;
+  /** Executions of an attempt follow each other as its legs, from 1. */
+  readonly leg: number;
+  /** Legs of this attempt that were aborted from outside. */
+  readonly interruptions: number;
+  readonly retry_count: number;
+  readonly max_retries: number;
+  readonly created_at: string;
+  readonly queued_at?: string;
+  /** When it may be dispatched: `queued_at` or, after a failure that heals, later. */
+  readonly due_at?: string;
+  readonly started_at?: string;
+  readonly cancelling_at?: string;
+  readonly completed_at?: string;
+  readonly failed_at?: string;
+  readonly cancelled_at?: string;
+  readonly error?: JobError;
+  /** Counted from the ledger when the job completed. */
+  readonly final_counts?: Counts;
+};
+
+/** One step of a job, or one item of a step, in the ledger. */
+export type TaskRecord = {
+  readonly task_id: string;
+  readonly step: string;
+  readonly step_order: number;
+  readonly item?: number;
+  readonly state: TaskState;
+  readonly attempts: number;
+  readonly created_at: string;
+  readonly started_at?: string;
+  readonly ended_at?: string;
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly output?: Value;
+  readonly counts?: Readonly<Record<string, number>>;
+  /** Who runs it, or ran it last. */
+  readonly runner?: string;
+  /** Epoch milliseconds; 0 unless it runs. */
+  readonly lease_until: number;
+  /** The job's attempt that ran it last. */
+  readonly job_attempt?: number;
+};
+
+/** What the change feed has counted of a job, and what it has told. */
+export type ProgressRecord = Counts & {
+  /** The step of the task that last began or ended. */
+  readonly phase?: string;
+  /** Changes up to this one are in the counts and told. */
+  readonly last_seq: string;
+  readonly last_event?: string;
+  readonly told_state?: JobState;
+  /** Epoch milliseconds of the last progress event. */
+  readonly progress_at: number;
+};
+
+const jobPk = (tenantId: TenantId, jobId: string) => `T#${tenantId}#J#${jobId}`;
+const JOB_PK = /^T#([^#]+)#J#([^#]+)$/;
+
+export const jobKey = (tenantId: TenantId, jobId: string): Key => ({ pk: jobPk(tenantId, jobId), sk: 'JOB' });
+export const progressKey = (tenantId: TenantId, jobId: string): Key => ({ pk: jobPk(tenantId, jobId), sk: 'PROGRESS' });
+export const artifactKey = (tenantId: TenantId, jobId: string, name: string): Key => ({
+  pk: jobPk(tenantId, jobId),
+  sk: `ARTIFACT#${name}`,
+});
+export const eventKey = (tenantId: TenantId, jobId: string, seq: string): Key => ({
+  pk: jobPk(tenantId, jobId),
+  sk: `EVENT#${seq}`,
+});
+export const slotsKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'SLOTS' });
+export const queuePk = (tenantId: TenantId) => `T#${tenantId}#QUEUE`;
+export const idempotencyKey = (tenantId: TenantId, key: string): Key => ({ pk: `T#${tenantId}#K#${key}`, sk: 'KEY' });
+
+/** Sorts by the time it is due, then by the time the job was created. */
+export function queueKey(job: JobRecord): Key {
+  const due = Date.parse(job.due_at ?? job.created_at);
+  return { pk: queuePk(job.tenant_id), sk: `${String(due).padStart(15, '0')}#${job.job_id}` };
+}
+
+/** The tenant and job of a row in a job's partition. */
+export function parseJobPk(pk: string): { tenantId: TenantId; jobId: JobId } | undefined {
+  const match = JOB_PK.exec(pk);
+  return match ? { tenantId: match[1] as TenantId, jobId: match[2] as JobId } : undefined;
+}
+
+/** A tenant's jobs by id, which is by time of creation. */
+export const jobListPk = (tenantId: TenantId) => `T#${tenantId}#JOBS`;
+
+export const ACTIVE_SHARDS = 8;
+export const activePk = (shard: number) => `ACTIVE#${shard}`;
+
+/** Puts a job into the index of those that have not ended; the last characters of a ULID are random. */
+export function activeIndex(jobId: JobId): { g2pk: string; g2sk: string } {
+  return { g2pk: activePk(jobId.charCodeAt(jobId.length - 1) % ACTIVE_SHARDS), g2sk: jobId };
+}
+
+export const asJob = (item: Item) => item as unknown as JobRecord;
+export const asTask = (item: Item) => item as unknown as TaskRecord;
+const asProgress = (item: Item) => item as unknown as ProgressRecord;
+
+export async function readJob(table: Table, tenantId: TenantId, jobId: string): Promise<JobRecord | undefined> {
+  const item = await table.get(jobKey(tenantId, jobId));
+  return item && asJob(item);
+}
+
+export async function readProgress(
+  table: Table,
+  tenantId: TenantId,
+  jobId: string,
+): Promise<ProgressRecord | undefined> {
+  const item = await table.get(progressKey(tenantId, jobId));
+  return item && asProgress(item);
+}
+
+type ExecutionRef = Pick<JobRecord, 'job_id' | 'attempt' | 'leg'>;
+
+export function executionName(job: ExecutionRef): string {
+  return `${job.job_id}-${job.attempt}-${job.leg}`;
+}
+
+export function parseExecutionName(name: string): ExecutionRef | undefined {
+  const match = /^(.+)-(\d+)-(\d+)$/.exec(name);
+  const jobId = JobId.safeParse(match?.[1]);
+  return match && jobId.success ? { job_id: jobId.data, attempt: Number(match[2]), leg: Number(match[3]) } : undefined;
+}

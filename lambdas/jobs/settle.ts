@@ -1,0 +1,133 @@
+import * as z from 'zod';
+import { TenantId } from '../../contract/common.ts';
+import { errorHeals } from '../../contract/errors.ts';
+import type { JobError } from '../../contract/jobs.ts';
+import type { Execution, ExecutionEnded } from '../../platform/ports/workflows.ts';
+import type { JobsDeps } from './deps.ts';
+import { startExecution } from './dispatch.ts';
+import { hasLiveLease } from './leases.ts';
+import { moveJob } from './move-job.ts';
+import { type Counts, type JobRecord, parseExecutionName, readJob } from './records.ts';
+import { addUp, eachTask } from './tasks.ts';
+import { LATER_TIMESTAMPS } from './transitions.ts';
+
+/** A job whose executions are aborted again and again, as by a task that takes the whole process down, fails. */
+const MAX_INTERRUPTIONS = 20;
+/** The first automatic retry is due after this long, each further one after twice as long. */
+const FIRST_RETRY_DELAY_MS = 1_000;
+const MAX_MESSAGE_LENGTH = 2_000;
+
+const ExecutionInput = z.object({ job: z.object({ tenant_id: TenantId }) });
+/** What Lambda makes of a thrown error. */
+const LambdaCause = z.object({ errorMessage: z.string() });
+
+/** Brings a job to its end, or to its next attempt or leg, when its execution has ended. Safe to repeat. */
+export function settleExecution(deps: JobsDeps): ExecutionEnded {
+  return async ({ workflow, name }) => {
+    const ref = parseExecutionName(name);
+    const execution = ref && (await deps.workflows.describe({ workflow, name }));
+    const input = ExecutionInput.safeParse(execution?.input);
+    if (!ref || !execution || !input.success) {
+      deps.log.warn('ended execution is of no job', { workflow, name });
+      return;
+    }
+    const job = await readJob(deps.table, input.data.job.tenant_id, ref.job_id);
+    if (job?.attempt === ref.attempt && job.leg === ref.leg) await settleJob(deps, job, execution);
+  };
+}
+
+/** `execution` is that of the job's present attempt and leg. Answers whether the job has left its state. */
+export async function settleJob(deps: JobsDeps, job: JobRecord, execution: Execution): Promise<boolean> {
+  if (execution.state === 'running') return false;
+  if (job.state === 'cancelling') return finishCancellation(deps, job);
+  if (job.state !== 'running') return false;
+  const settled = execution.state === 'aborted' ? await continueJob(deps, job) : await endJob(deps, job, execution);
+  if (settled) return true;
+  // Cancelled since it was read: then this was the execution's end that the cancellation waits for.
+  const now = await readJob(deps.table, job.tenant_id, job.job_id);
+  return now?.state === 'cancelling' && finishCancellation(deps, now);
+}
+
+/** `cancelled` is told, and the slot freed, only when no runner can be at work any more. */
+export async function finishCancellation(deps: JobsDeps, job: JobRecord): Promise<boolean> {
+  if (job.state !== 'cancelling') return false;
+  // A claim after this look sees that the job is being cancelled and gives the task back before it does anything.
+  for await (const task of eachTask(deps.table, job.tenant_id, job.job_id)) {
+    if (hasLiveLease(task, deps.clock.now())) return false;
+  }
+  const moved = await moveJob(deps, job, 'finish_cancel');
+  return moved.outcome === 'moved';
+}
+
+/** The execution was aborted, but not by a cancellation: by a restart, or by hand. */
+async function continueJob(deps: JobsDeps, job: JobRecord): Promise<boolean> {
+  if (job.interruptions >= MAX_INTERRUPTIONS) {
+    const message = `the execution was aborted ${job.interruptions + 1} times`;
+    return failJob(deps, job, { code: 'InternalError', message });
+  }
+  const set = { leg: job.leg + 1, interruptions: job.interruptions + 1 };
+  const moved = await moveJob(deps, job, 'continue', { set });
+  // Should the process die here, reconcile finds a running job without its execution.
+  if (moved.outcome === 'moved') await startExecution(deps, moved.job);
+  return moved.outcome === 'moved';
+}
+
+async function endJob(deps: JobsDeps, job: JobRecord, execution: Execution): Promise<boolean> {
+  const ledger = await readLedger(deps, job);
+  if (execution.state !== 'succeeded' || ledger.error) {
+    return failJob(deps, job, ledger.error ?? executionError(execution));
+  }
+  const moved = await moveJob(deps, job, 'complete', { set: { final_counts: ledger.counts } });
+  return moved.outcome === 'moved';
+}
+
+async function failJob(deps: JobsDeps, job: JobRecord, error: JobError): Promise<boolean> {
+  const again = errorHeals(error.code) && job.retry_count < job.max_retries;
+  const moved = again
+    ? await moveJob(deps, job, 'requeue', {
+        set: {
+          error,
+          attempt: job.attempt + 1,
+          leg: 1,
+          interruptions: 0,
+          retry_count: job.retry_count + 1,
+          due_at: new Date(deps.clock.now().getTime() + FIRST_RETRY_DELAY_MS * 2 ** job.retry_count).toISOString(),
+        },
+        remove: LATER_TIMESTAMPS,
+      })
+    : await moveJob(deps, job, 'fail', { set: { error } });
+  return moved.outcome === 'moved';
+}
+
+/** What the tasks say: the first that failed in this attempt, and how many are done. */
+async function readLedger(deps: JobsDeps, job: JobRecord): Promise<{ error?: JobError; counts: Counts }> {
+  let error: JobError | undefined;
+  let completed = 0;
+  let total = 0;
+  const detail: Record<string, number> = {};
+  for await (const task of eachTask(deps.table, job.tenant_id, job.job_id)) {
+    total += 1;
+    if (task.state === 'completed') {
+      completed += 1;
+      addUp(detail, task.counts);
+    } else if (task.state === 'failed' && task.job_attempt === job.attempt && task.error) {
+      error ??= { ...task.error, task: task.task_id };
+    }
+  }
+  return { ...(error ? { error } : {}), counts: { completed, total, detail } };
+}
+
+/** Of an execution that ended before any task could record why: a timeout, a lost process, a wrong definition. */
+function executionError({ state, error }: Execution): JobError {
+  if (!error) return { code: state === 'timed_out' ? 'States.Timeout' : 'States.Runtime', message: `it ${state}` };
+  return { code: error.name, message: causeMessage(error.cause).slice(0, MAX_MESSAGE_LENGTH) };
+}
+
+function causeMessage(cause: string): string {
+  try {
+    const parsed = LambdaCause.safeParse(JSON.parse(cause));
+    return parsed.success ? parsed.data.errorMessage : cause;
+  } catch {
+    return cause;
+  }
+}

@@ -1,0 +1,22 @@
+import type { Context } from 'aws-lambda';
+import { task } from '#task';
+import type { Value } from '../../platform/ports/table.ts';
+import { systemClock } from '../../platform/system-clock.ts';
+import { openObjects, openTable } from '../runtime/aws-composition.ts';
+import { createLog } from '../runtime/log.ts';
+import { runTask } from './run-task.ts';
+
+// The Lambda of every task: the bundler resolves #task to the task's module.
+
+/** What is left for recording a timeout before Lambda ends the process. */
+const MARGIN_MS = 5_000;
+
+const log = createLog({ function: `task-${task.step}` });
+const deps = { table: openTable('JOBS_TABLE'), objects: openObjects(), clock: systemClock, log };
+// Lambda never tells a running function to stop: it sees so in the ledger.
+const { signal } = new AbortController();
+
+export async function handler(payload: unknown, context: Context): Promise<Value> {
+  const deadline = new Date(Date.now() + context.getRemainingTimeInMillis() - MARGIN_MS);
+  return runTask(deps, task, payload, { runnerId: context.awsRequestId, signal, deadline });
+}

@@ -1,0 +1,99 @@
+import type { TenantId } from '../../contract/common.ts';
+import type { PlannedTask, WorkflowEntry } from '../../contract/workflows.ts';
+import { type Item, type Key, MAX_TRANSACTION_WRITES, type Table } from '../../platform/ports/table.ts';
+import { asTask, jobKey, type TaskRecord } from './records.ts';
+
+const LEDGER_PAGE = 200;
+
+/** The task's id in the API. */
+export function taskId(step: string, item?: number): string {
+  return item === undefined ? step : `${step}-${item}`;
+}
+
+/** The place of each step in its workflow, from 1: the ledger sorts by it. */
+export function stepOrders(entry: WorkflowEntry, input: Record<string, unknown>): (step: string) => number {
+  const steps = entry.steps ?? entry.plan(input).map((task) => task.step);
+  const orders = new Map([...new Set(steps)].map((step, index) => [step, index + 1]));
+  return (step) => {
+    const order = orders.get(step);
+    if (order === undefined) throw new Error(`step ${step} is not among the steps of workflow ${entry.name}`);
+    return order;
+  };
+}
+
+const orderPrefix = (order: number) => `TASK#${String(order).padStart(4, '0')}#`;
+
+/** Items are padded, so that they sort as numbers. */
+export function taskKey(tenantId: TenantId, jobId: string, order: number, step: string, item?: number): Key {
+  const id = item === undefined ? step : `${step}-${String(item).padStart(6, '0')}`;
+  return { pk: jobKey(tenantId, jobId).pk, sk: `${orderPrefix(order)}${id}` };
+}
+
+export const isTaskKey = (key: Key) => key.sk.startsWith('TASK#');
+
+export interface TasksToAdd {
+  readonly tenantId: TenantId;
+  readonly jobId: string;
+  readonly orderOf: (step: string) => number;
+  readonly tasks: readonly PlannedTask[];
+  readonly now: Date;
+}
+
+/** Adds tasks that are not there yet; those that are, in whatever state, are left alone. Safe to repeat at any time. */
+export async function addTasks(table: Table, add: TasksToAdd): Promise<void> {
+  const items = add.tasks.map((task) => newTask(add, task));
+  for (let start = 0; start < items.length; start += MAX_TRANSACTION_WRITES) {
+    await putMissing(table, items.slice(start, start + MAX_TRANSACTION_WRITES));
+  }
+}
+
+function newTask({ tenantId, jobId, orderOf, now }: TasksToAdd, { step, item }: PlannedTask): Item {
+  const order = orderOf(step);
+  return {
+    ...taskKey(tenantId, jobId, order, step, item),
+    task_id: taskId(step, item),
+    step,
+    step_order: order,
+    ...(item === undefined ? {} : { item }),
+    state: 'pending',
+    attempts: 0,
+    lease_until: 0,
+    created_at: now.toISOString(),
+  };
+}
+
+async function putMissing(table: Table, items: readonly Item[]): Promise<void> {
+  let missing = items;
+  while (missing.length > 0) {
+    const result = await table.transact(missing.map((item) => ({ op: 'put', item, unlessExists: true })));
+    if (result.ok) return;
+    const existing = new Set(result.failed.map((failure) => failure.index));
+    missing = missing.filter((_, index) => !existing.has(index));
+  }
+}
+
+/** A job's tasks in order, those of one step if `order` is given; a page at a time is in memory. */
+export async function* eachTask(
+  table: Table,
+  tenantId: TenantId,
+  jobId: string,
+  order?: number,
+): AsyncGenerator<TaskRecord & Key> {
+  const prefix = order === undefined ? 'TASK#' : orderPrefix(order);
+  let cursor: string | undefined;
+  do {
+    const page = await table.query({
+      pk: jobKey(tenantId, jobId).pk,
+      prefix,
+      limit: LEDGER_PAGE,
+      ...(cursor ? { cursor } : {}),
+    });
+    for (const item of page.items) yield { ...asTask(item), pk: item.pk, sk: item.sk };
+    cursor = page.cursor;
+  } while (cursor);
+}
+
+/** Adds measures up by name. */
+export function addUp(sums: Record<string, number>, measures: Readonly<Record<string, number>> = {}): void {
+  for (const [name, value] of Object.entries(measures)) sums[name] = (sums[name] ?? 0) + value;
+}

@@ -1,0 +1,169 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { JobId } from '../../contract/common.ts';
+import type { JobEvent } from '../../contract/jobs.ts';
+import { progressKey } from '../../lambdas/jobs/records.ts';
+import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
+
+let world: JobsWorld;
+beforeEach(() => {
+  world = openJobsWorld();
+});
+afterEach(() => world.close());
+
+const list = async (jobId: JobId, query: { after?: string; wait?: number; limit?: number } = {}) =>
+  (await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait: 0, limit: 100, ...query } })).body;
+const told = (events: readonly JobEvent[]) =>
+  events.map((event) => (event.type === 'job.state_changed' ? event.state : event.progress.percent));
+
+async function runAll(jobId: JobId, steps: number, body?: (step: number) => Promise<void>): Promise<void> {
+  for (let step = 1; step <= steps; step += 1) {
+    await world.run(jobId, `step${step}`, async (ctx) => {
+      ctx.count({ rows: step });
+      return null;
+    });
+    await body?.(step);
+  }
+}
+
+describe('the change feed of jobs', () => {
+  test('tells every change of state to the job and to the bus', async () => {
+    const jobId = await world.started({ steps: 1 });
+    await runAll(jobId, 1);
+    await world.end(jobId);
+    await world.drain();
+    const { items } = await list(jobId);
+    const states = items.filter(({ type }) => type === 'job.state_changed');
+    expect(states).toMatchObject([
+      { state: 'queued', attempt: 1 },
+      { state: 'running', previous: 'queued' },
+      { state: 'completed', previous: 'running', job_id: jobId },
+    ]);
+    expect(told(items)).toEqual(['queued', 'running', 100, 'completed']);
+    expect(world.events).toMatchObject([
+      { type: 'job.state_changed', tenant_id: tenant, data: { job_id: jobId, workflow: 'line', state: 'queued' } },
+      { data: { state: 'running' } },
+      { data: { state: 'completed' } },
+    ]);
+  });
+
+  test('counts and tells changes once that come again, in other batches and at the same time', async () => {
+    const jobId = await world.started({ steps: 6 });
+    await runAll(jobId, 6, async () => world.clock.advance(1_000));
+    await world.end(jobId);
+    const all = world.nextChanges(1_000, 0);
+    for (const size of [3, 7, all.length])
+      for (let start = 0; start < all.length; start += size) {
+        const batch = all.slice(start, start + size);
+        await Promise.all([world.consume(batch), world.consume(batch)]);
+      }
+    await world.drain();
+    expect(await world.table.get(progressKey(tenant, jobId))).toMatchObject({
+      completed: 6,
+      total: 6,
+      detail: { rows: 21 },
+    });
+    const { items } = await list(jobId);
+    expect(told(items).filter((event) => typeof event === 'string')).toEqual(['queued', 'running', 'completed']);
+    expect(items.map(({ cursor }) => cursor)).toEqual([...new Set(items.map(({ cursor }) => cursor))].sort());
+    expect(new Set(world.events.map(({ id }) => id)).size).toBe(3);
+  });
+
+  test('tells progress at most twice a second, and always when all tasks are done', async () => {
+    const jobId = await world.started({ steps: 20 });
+    await runAll(jobId, 20, async (step) => {
+      if (step < 20) world.clock.advance(100);
+      await world.drain();
+    });
+    const progress = (await list(jobId)).items.filter(({ type }) => type === 'job.progress');
+    const times = progress.map(({ time }) => Date.parse(time));
+    const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+    expect(gaps.slice(0, -1).every((gap) => gap >= 500)).toBe(true);
+    expect(progress.length).toBeGreaterThan(3);
+    expect(progress.at(-1)).toMatchObject({ progress: { percent: 100, completed_tasks: 20, detail: { rows: 210 } } });
+    const percents = told(progress);
+    expect(percents).toEqual([...percents].sort((a, b) => Number(a) - Number(b)));
+  });
+
+  test('shows the step at work, then finalizing, and an estimate', async () => {
+    const jobId = await world.started({ steps: 4 });
+    const get = async () => (await world.call('getJob', { params: { job_id: jobId } })).body.progress;
+    world.clock.advance(10_000);
+    await world.run(jobId, 'step1');
+    await world.drain();
+    expect(await get()).toEqual({ percent: 25, phase: 'step1', completed_tasks: 1, total_tasks: 4, eta_seconds: 30 });
+    for (const step of ['step2', 'step3', 'step4']) await world.run(jobId, step);
+    await world.drain();
+    expect(await get()).toMatchObject({ percent: 100, phase: 'finalizing', eta_seconds: 0 });
+  });
+
+  test('counts the tasks that are found later', async () => {
+    const jobId = await world.started({}, { workflow: 'fan' });
+    await world.run(jobId, 'split', async (ctx) => {
+      await ctx.addTasks([0, 1, 2].map((item) => ({ step: 'work', item })));
+      return null;
+    });
+    await world.drain();
+    expect((await world.call('getJob', { params: { job_id: jobId } })).body.progress).toMatchObject({
+      percent: 20,
+      completed_tasks: 1,
+      total_tasks: 5,
+    });
+  });
+
+  test('writes its progress row once a batch, however many tasks changed', async () => {
+    const jobId = await world.create({ steps: 90 });
+    await world.drain(1_000);
+    const rows = world.nextChanges(1_000, 0).filter(({ key }) => key.sk === 'PROGRESS');
+    // One for the creation, one for the start.
+    expect(rows.length).toBeLessThanOrEqual(2);
+    expect(await world.table.get(progressKey(tenant, jobId))).toMatchObject({ total: 90 });
+  });
+});
+
+describe('listJobEvents', () => {
+  test('goes on after a cursor, page by page', async () => {
+    const jobId = await world.started({ steps: 1 });
+    await runAll(jobId, 1);
+    await world.end(jobId);
+    await world.drain();
+    const events: JobEvent[] = [];
+    let after: string | undefined;
+    for (;;) {
+      const page = await list(jobId, { limit: 1, ...(after ? { after } : {}) });
+      if (page.items.length === 0) break;
+      events.push(...page.items);
+      after = page.next_cursor;
+    }
+    expect(told(events)).toEqual(['queued', 'running', 100, 'completed']);
+    expect(after).toBe(events.at(-1)?.cursor);
+    expect((await list(jobId, { ...(after ? { after } : {}) })).next_cursor).toBe(after);
+  });
+
+  test('waits for an event and answers as soon as there is one', async () => {
+    const jobId = await world.started({ steps: 1 });
+    const after = (await list(jobId)).next_cursor ?? '';
+    const started = performance.now();
+    const waiting = list(jobId, { after, wait: 10 });
+    await runAll(jobId, 1);
+    await world.end(jobId);
+    await world.drain();
+    expect(told((await waiting).items)).toEqual([100, 'completed']);
+    expect(performance.now() - started).toBeLessThan(3_000);
+  });
+
+  test('does not wait when the job has ended and all is told', async () => {
+    const jobId = await world.create();
+    await world.call('cancelJob', { params: { job_id: jobId } });
+    await world.drain();
+    const after = (await list(jobId)).next_cursor ?? '';
+    const started = performance.now();
+    expect((await list(jobId, { after, wait: 10 })).items).toEqual([]);
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
+
+  test('answers nothing when the time is up', async () => {
+    const jobId = await world.started();
+    const after = (await list(jobId)).next_cursor ?? '';
+    expect(await list(jobId, { after, wait: 1 })).toEqual({ items: [], next_cursor: after });
+  });
+});

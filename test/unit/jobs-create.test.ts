@@ -1,0 +1,162 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { JobId } from '../../contract/common.ts';
+import { jobKey, readJob } from '../../lambdas/jobs/records.ts';
+import { fileId, type JobsWorld, openJobsWorld, otherTenant } from '../support/jobs-world.ts';
+
+let world: JobsWorld;
+beforeEach(() => {
+  world = openJobsWorld();
+});
+afterEach(() => world.close());
+
+const body = (input: Record<string, unknown> = {}) => ({ workflow: 'line', input, max_retries: 3 });
+
+describe('createJob', () => {
+  test('M1 makes the planned tasks with their step_type and step_order, all pending, and queues the job', async () => {
+    const { status, body: job } = await world.call('createJob', { body: body({ steps: 3, file_id: fileId }) });
+    expect(status).toBe(201);
+    expect(job).toMatchObject({
+      state: 'queued',
+      input: { steps: 3, file_id: fileId },
+      attempt: 1,
+      retry_count: 0,
+      max_retries: 3,
+      progress: { percent: 0, phase: 'queued', completed_tasks: 0, total_tasks: 3 },
+      queued_at: world.clock.now().toISOString(),
+    });
+    const tasks = await world.call('listTasks', { params: { job_id: job.id }, query: { limit: 50 } });
+    expect(tasks.body.items.map(({ id, step_type, step_order, state }) => [id, step_type, step_order, state])).toEqual([
+      ['step1', 'step1', 1, 'pending'],
+      ['step2', 'step2', 2, 'pending'],
+      ['step3', 'step3', 3, 'pending'],
+    ]);
+    expect((await world.job(job.id)).files.file_id?.object_key).toBe('tenant/acme/files/1');
+  });
+
+  test('keeps the order of more than a hundred tasks over pages', async () => {
+    const jobId = await world.create({ steps: 250 });
+    const ids: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = { limit: 100, ...(cursor ? { cursor } : {}) };
+      const page = await world.call('listTasks', { params: { job_id: jobId }, query });
+      ids.push(...page.body.items.map(({ id }) => id));
+      cursor = page.body.next_cursor;
+    } while (cursor);
+    expect(ids).toEqual(Array.from({ length: 250 }, (_, index) => `step${index + 1}`));
+  });
+
+  test('refuses an unknown workflow and names those there are', async () => {
+    for (const workflow of ['nope', 'constructor'])
+      await expect(world.call('createJob', { body: { ...body(), workflow } })).rejects.toMatchObject({
+        code: 'WorkflowNotFoundError',
+        details: { workflows: ['line', 'fan'] },
+      });
+  });
+
+  test('refuses input that its workflow does not take, by field', async () => {
+    await expect(world.call('createJob', { body: body({ steps: 'many', more: 1 }) })).rejects.toMatchObject({
+      code: 'ValidationError',
+      details: { problems: [{ field: 'input.steps' }, { field: 'input' }] },
+    });
+  });
+
+  test('refuses a file that the tenant does not have', async () => {
+    const request = { body: body({ file_id: fileId }) };
+    await expect(world.call('createJob', request, otherTenant)).rejects.toMatchObject({
+      code: 'FileNotFoundError',
+      details: { field: 'input.file_id' },
+    });
+  });
+
+  test('refuses an input above 64 KiB', async () => {
+    const request = { body: body({ text: 'x'.repeat(65_536) }) };
+    await expect(world.call('createJob', request)).rejects.toMatchObject({ code: 'PayloadTooLargeError' });
+  });
+});
+
+describe('createJob with an idempotency key', () => {
+  const headers = { 'idempotency-key': 'k1' };
+
+  test('answers a repeat with the same job, whatever the order of its fields', async () => {
+    const first = await world.call('createJob', { headers, body: body({ steps: 2, text: 'a' }) });
+    await world.drain();
+    const again = await world.call('createJob', { headers, body: body({ text: 'a', steps: 2 }) });
+    expect([first.status, again.status]).toEqual([201, 200]);
+    expect(again.body).toMatchObject({ id: first.body.id, state: 'running' });
+  });
+
+  test('refuses another request under the same key', async () => {
+    await world.call('createJob', { headers, body: body({ steps: 2 }) });
+    const other = world.call('createJob', { headers, body: body({ steps: 3 }) });
+    await expect(other).rejects.toMatchObject({ code: 'IdempotencyConflictError' });
+  });
+
+  test('makes one job of 20 requests at once', async () => {
+    const requests = Array.from({ length: 20 }, () => world.call('createJob', { headers, body: body() }));
+    const replies = await Promise.all(requests);
+    expect(new Set(replies.map((reply) => reply.body.id)).size).toBe(1);
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(1);
+  });
+
+  test('is a key of its own for another tenant, and free again after a week', async () => {
+    const first = await world.call('createJob', { headers, body: body() });
+    expect((await world.call('createJob', { headers, body: body() }, otherTenant)).status).toBe(201);
+    world.clock.advance(7 * 24 * 3_600_000);
+    const later = await world.call('createJob', { headers, body: body({ steps: 9 }) });
+    expect(later.status).toBe(201);
+    expect(later.body.id).not.toBe(first.body.id);
+  });
+});
+
+describe('reading jobs', () => {
+  test('M12 answers nothing about another tenant', async () => {
+    const jobId = await world.started();
+    const params = { job_id: jobId };
+    const page = { limit: 50 };
+    const unknown = { code: 'JobNotFoundError' };
+    await expect(world.call('getJob', { params }, otherTenant)).rejects.toMatchObject(unknown);
+    await expect(world.call('cancelJob', { params }, otherTenant)).rejects.toMatchObject(unknown);
+    await expect(world.call('retryJob', { params }, otherTenant)).rejects.toMatchObject(unknown);
+    await expect(world.call('listTasks', { params, query: page }, otherTenant)).rejects.toMatchObject(unknown);
+    await expect(world.call('listArtifacts', { params, query: page }, otherTenant)).rejects.toMatchObject(unknown);
+    const events = { params, query: { wait: 0, limit: 50 } };
+    await expect(world.call('listJobEvents', events, otherTenant)).rejects.toMatchObject(unknown);
+    expect((await world.call('listJobs', { query: page }, otherTenant)).body.items).toEqual([]);
+    expect(await readJob(world.table, otherTenant, jobId)).toBeUndefined();
+  });
+
+  test('lists newest first, by pages', async () => {
+    const ids: JobId[] = [];
+    for (let count = 0; count < 5; count += 1) ids.unshift(await world.create());
+    const first = await world.call('listJobs', { query: { limit: 3 } });
+    const cursor = first.body.next_cursor ?? '';
+    const second = await world.call('listJobs', { query: { limit: 3, cursor } });
+    expect([...first.body.items, ...second.body.items].map(({ id }) => id)).toEqual(ids);
+    expect(second.body.next_cursor).toBeUndefined();
+  });
+
+  test('finds the one failed job behind many others', async () => {
+    const failed = await world.started();
+    await world.end(failed, 'failed', { name: 'States.Timeout', cause: 'too slow' });
+    for (let count = 0; count < 30; count += 1) await world.create();
+    const found = await world.call('listJobs', { query: { limit: 5, state: 'failed', workflow: 'line' } });
+    expect(found.body.items.map(({ id }) => id)).toEqual([failed]);
+    const none = await world.call('listJobs', { query: { limit: 5, state: 'failed', workflow: 'fan' } });
+    expect(none.body.items).toEqual([]);
+  });
+
+  test('lists the workflows with the JSON Schema of their input', async () => {
+    const { items } = (await world.call('listWorkflows')).body;
+    expect(items.map(({ name }) => name)).toEqual(['line', 'fan']);
+    expect(items[0]?.input).toMatchObject({ type: 'object', properties: { steps: { type: 'integer', default: 2 } } });
+  });
+
+  test('keeps a job in the index of active jobs until it ends', async () => {
+    const jobId = await world.started();
+    const key = jobKey((await world.job(jobId)).tenant_id, jobId);
+    expect(await world.table.get(key)).toHaveProperty('g2pk');
+    await world.end(jobId, 'failed');
+    expect(await world.table.get(key)).not.toHaveProperty('g2pk');
+  });
+});

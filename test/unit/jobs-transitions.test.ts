@@ -1,0 +1,47 @@
+import { describe, expect, test } from 'vitest';
+import { JOB_STATES } from '../../contract/jobs.ts';
+import { hasEnded, holdsSlot, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
+
+const all = JOB_STATES.flatMap((state) => TRANSITION_NAMES.map((transition) => ({ state, transition })));
+const allowed = all.flatMap(({ state, transition }) => {
+  const to = nextState(state, transition);
+  return to ? [{ from: state, transition, to }] : [];
+});
+
+describe('transitions of a job (T9)', () => {
+  test('are exactly these, every other of all states × events is refused', () => {
+    expect(allowed.map(({ from, transition, to }) => `${from} ${transition} ${to}`).sort()).toEqual([
+      'cancelled retry queued',
+      'cancelling finish_cancel cancelled',
+      'creating cancel cancelled',
+      'creating drop failed',
+      'creating queue queued',
+      'failed retry queued',
+      'queued admit running',
+      'queued cancel cancelled',
+      'running cancel cancelling',
+      'running complete completed',
+      'running continue running',
+      'running fail failed',
+      'running requeue queued',
+    ]);
+  });
+
+  test('leave an ended state by a retry only, and completed never', () => {
+    const leaving = allowed.filter(({ from }) => hasEnded(from));
+    expect(leaving.every(({ transition, to }) => transition === 'retry' && to === 'queued')).toBe(true);
+    expect(leaving.some(({ from }) => from === 'completed')).toBe(false);
+  });
+
+  test('take a slot by admission only', () => {
+    const taking = allowed.filter(({ from, to }) => !holdsSlot(from) && holdsSlot(to));
+    expect(taking.map(({ transition }) => transition)).toEqual(['admit']);
+  });
+
+  test('let every state that has not ended come to an end', () => {
+    const ends = new Set<string>(JOB_STATES.filter(hasEnded));
+    for (let round = 0; round < JOB_STATES.length; round += 1)
+      for (const { from, to } of allowed) if (ends.has(to)) ends.add(from);
+    expect([...ends].sort()).toEqual([...JOB_STATES].sort());
+  });
+});
