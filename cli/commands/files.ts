@@ -1,0 +1,102 @@
+import { access } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { downloadFile, MillraceError, paginate, type Upload } from '../../client/index.ts';
+import { EXIT, type ExitCode, UsageError } from '../exit.ts';
+import { formatBytes, table } from '../output.ts';
+import { showProgress } from '../progress.ts';
+import type { Session } from '../session.ts';
+import { collect } from './collect.ts';
+
+export interface ListFlags {
+  readonly uploads?: boolean;
+  readonly state?: Upload['state'];
+  readonly limit: number;
+}
+
+export async function listFiles({ output, connect }: Session, flags: ListFlags): Promise<ExitCode> {
+  const millrace = await connect();
+  if (flags.uploads || flags.state) {
+    const query = flags.state ? { state: flags.state } : {};
+    const uploads = await collect(
+      paginate((cursor) => millrace.uploads.list({ ...query, cursor })),
+      flags.limit,
+    );
+    const rows = uploads.map((upload) => [
+      upload.id,
+      upload.state,
+      formatBytes(upload.size_bytes),
+      upload.created_at,
+      upload.name,
+    ]);
+    output.list('upload', uploads, table(['UPLOAD', 'STATE', 'SIZE', 'CREATED', 'NAME'], rows));
+    return EXIT.ok;
+  }
+  const files = await collect(
+    paginate((cursor) => millrace.files.list({ cursor })),
+    flags.limit,
+  );
+  const rows = files.map((file) => [file.id, formatBytes(file.size_bytes), file.created_at, file.name]);
+  output.list('file', files, table(['FILE', 'SIZE', 'CREATED', 'NAME'], rows));
+  return EXIT.ok;
+}
+
+/** Without a path the file gets its own name here, unless there is one already. */
+export async function download(
+  { output, connect, signal }: Session,
+  fileId: string,
+  { output: path }: { readonly output?: string },
+): Promise<ExitCode> {
+  const millrace = await connect();
+  const target = path ?? (await freeName((await millrace.files.get(fileId)).name));
+  const progress = showProgress(output, basename(target));
+  try {
+    const file = await downloadFile(millrace, fileId, target, {
+      signal,
+      onRetry: progress.retrying,
+      onProgress: ({ bytesReceived, bytesTotal }) =>
+        progress.update({
+          percent: Math.floor((100 * bytesReceived) / bytesTotal),
+          phase: 'downloading',
+          text: `${formatBytes(bytesReceived)} of ${formatBytes(bytesTotal)}`,
+          data: { bytes_received: bytesReceived, bytes_total: bytesTotal },
+        }),
+    });
+    progress.stop();
+    output.result({ type: 'downloaded', path: target, file }, `${target}  ${formatBytes(file.size_bytes)}  verified`);
+    return EXIT.ok;
+  } finally {
+    progress.stop();
+  }
+}
+
+async function freeName(name: string): Promise<string> {
+  const target = basename(name);
+  const taken = await access(target).then(
+    () => true,
+    () => false,
+  );
+  if (taken) throw new UsageError(`${target} exists already: say with -o where the file is to go`);
+  return target;
+}
+
+export async function verify({ output, connect, signal }: Session, path: string, fileId: string): Promise<ExitCode> {
+  const { matches, local, receipt } = await (await connect()).verify(path, fileId, { signal });
+  if (!matches) {
+    throw new MillraceError(
+      'ChecksumMismatchError',
+      `${path} is not the file that was uploaded: it has ${local.sizeBytes} bytes and CRC64NVME ` +
+        `${local.checksumCrc64Nvme}, the receipt says ${receipt.size_bytes} and ${receipt.checksum_crc64nvme}`,
+    );
+  }
+  output.result(
+    {
+      type: 'verified',
+      path,
+      file_id: fileId,
+      checksum_crc64nvme: local.checksumCrc64Nvme,
+      size_bytes: local.sizeBytes,
+    },
+    `${path} is the file that was uploaded: ${local.sizeBytes} bytes, CRC64NVME ${local.checksumCrc64Nvme}`,
+  );
+  return EXIT.ok;
+}

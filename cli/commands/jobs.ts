@@ -1,0 +1,172 @@
+import { type Artifact, type Job, type JobEvent, type Millrace, MillraceError, paginate } from '../../client/index.ts';
+import { EXIT, type ExitCode, UsageError } from '../exit.ts';
+import { formatBytes, formatSeconds, table } from '../output.ts';
+import { showProgress } from '../progress.ts';
+import type { Session } from '../session.ts';
+import { collect } from './collect.ts';
+import { uploadOne } from './upload.ts';
+
+export interface RunFlags {
+  readonly input: readonly string[];
+  readonly inputJson?: string;
+  readonly file: readonly string[];
+  readonly maxRetries?: number;
+  readonly wait?: boolean;
+}
+
+/** Creates a job, of files that are uploaded first where a path is given. */
+export async function runWorkflow(session: Session, workflow: string, flags: RunFlags): Promise<ExitCode> {
+  const input: Record<string, unknown> = { ...parseJsonObject(flags.inputJson), ...parseFields(flags.input) };
+  const files = flags.file.map((field) => splitField(field, '--file'));
+  const millrace = await session.connect();
+  for (const [field, file] of files) {
+    input[field] = /^file_[0-9A-Z]{26}$/.test(file) ? file : (await uploadOne(session, millrace, file, {})).id;
+  }
+  const job = await millrace.jobs.create(workflow, input, {
+    signal: session.signal,
+    ...(flags.maxRetries !== undefined && { maxRetries: flags.maxRetries }),
+  });
+  session.output.result({ type: 'job', job }, `${job.id}  ${job.state}`);
+  return flags.wait ? follow(session, millrace, job.id) : EXIT.ok;
+}
+
+export async function listJobs(
+  { output, connect }: Session,
+  flags: { readonly state?: Job['state']; readonly workflow?: string; readonly limit: number },
+): Promise<ExitCode> {
+  const { limit, ...query } = flags;
+  const millrace = await connect();
+  const jobs = await collect(
+    paginate((cursor) => millrace.jobs.list({ ...query, cursor })),
+    limit,
+  );
+  const rows = jobs.map((job) => [job.id, job.state, `${job.progress.percent} %`, job.created_at, job.workflow]);
+  output.list('job', jobs, table(['JOB', 'STATE', 'DONE', 'CREATED', 'WORKFLOW'], rows));
+  return EXIT.ok;
+}
+
+/** A job with its tasks and artifacts. */
+export async function showJob({ output, connect }: Session, jobId: string): Promise<ExitCode> {
+  const millrace = await connect();
+  const job = await millrace.jobs.get(jobId);
+  const tasks = await collect(paginate((cursor) => millrace.jobs.tasks(jobId, { cursor })));
+  const artifacts = await artifactsOf(millrace, jobId);
+  const taskRows = tasks.map((task) => [task.id, task.state, String(task.attempts), task.error?.message ?? '']);
+  const text = [
+    describeJob(job),
+    ...(tasks.length > 0 ? ['', table(['TASK', 'STATE', 'ATTEMPTS', 'ERROR'], taskRows)] : []),
+    ...(artifacts.length > 0 ? ['', describeArtifacts(artifacts)] : []),
+  ].join('\n');
+  output.result({ type: 'job', job, tasks, artifacts }, text);
+  return EXIT.ok;
+}
+
+export async function watchJob(session: Session, jobId: string): Promise<ExitCode> {
+  return follow(session, await session.connect(), jobId);
+}
+
+export async function cancelJob({ output, connect }: Session, jobId: string): Promise<ExitCode> {
+  const job = await (await connect()).jobs.cancel(jobId);
+  output.result({ type: 'job', job }, `${job.id}  ${job.state}`);
+  return EXIT.ok;
+}
+
+export async function retryJob(session: Session, jobId: string, flags: { readonly wait?: boolean }): Promise<ExitCode> {
+  const millrace = await session.connect();
+  const job = await millrace.jobs.retry(jobId);
+  session.output.result({ type: 'job', job }, `${job.id}  ${job.state}`);
+  return flags.wait ? follow(session, millrace, jobId) : EXIT.ok;
+}
+
+export async function listWorkflows({ output, connect }: Session): Promise<ExitCode> {
+  const workflows = await (await connect()).workflows.list();
+  const rows = workflows.map(({ name, description, input }) => {
+    const fields = Object.keys((input.properties as object | undefined) ?? {}).join(', ');
+    return [name, fields, description];
+  });
+  output.list('workflow', workflows, table(['WORKFLOW', 'INPUT', 'WHAT IT DOES'], rows));
+  return EXIT.ok;
+}
+
+/** Shows a job's events until it has ended. */
+async function follow(session: Session, millrace: Millrace, jobId: string): Promise<ExitCode> {
+  const { output, signal } = session;
+  const progress = showProgress(output, jobId);
+  const onEvent = (event: JobEvent) => {
+    output.event({ ...event });
+    if (event.type === 'job.progress' && !output.json) {
+      const { percent, phase, completed_tasks, total_tasks, eta_seconds } = event.progress;
+      const eta = eta_seconds === undefined ? '' : `, ${formatSeconds(eta_seconds)} left`;
+      progress.update({ percent, phase, text: `${completed_tasks} of ${total_tasks} tasks${eta}`, data: {} });
+    }
+  };
+  let job: Job;
+  try {
+    job = await millrace.jobs.wait(jobId, { signal, onEvent, onRetry: progress.retrying });
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'AbortedError') {
+      progress.stop();
+      output.note(`The job goes on. Watch it again with: millrace watch ${jobId}`);
+    }
+    throw error;
+  } finally {
+    progress.stop();
+  }
+  const artifacts = await artifactsOf(millrace, jobId);
+  const text = artifacts.length > 0 ? `${describeJob(job)}\n\n${describeArtifacts(artifacts)}` : describeJob(job);
+  output.result({ type: 'ended', job, artifacts }, text);
+  return job.state === 'completed' ? EXIT.ok : EXIT.jobNotCompleted;
+}
+
+async function artifactsOf(millrace: Millrace, jobId: string): Promise<Artifact[]> {
+  return collect(paginate((cursor) => millrace.jobs.artifacts(jobId, { cursor })));
+}
+
+function describeJob(job: Job): string {
+  const { percent, phase, completed_tasks, total_tasks } = job.progress;
+  const state = job.error ? `${job.state}: ${job.error.message} (${job.error.code})` : job.state;
+  return [
+    `${job.id}  ${job.workflow}  ${state}`,
+    `${percent} %, ${completed_tasks} of ${total_tasks} tasks${phase ? `, ${phase}` : ''}, attempt ${job.attempt}`,
+  ].join('\n');
+}
+
+function describeArtifacts(artifacts: readonly Artifact[]): string {
+  const rows = artifacts.map(({ name, size_bytes, partial, url }) => [
+    partial ? `${name} (partial)` : name,
+    formatBytes(size_bytes),
+    url,
+  ]);
+  return table(['ARTIFACT', 'SIZE', 'URL'], rows);
+}
+
+/** `k=v`: v as JSON where it is JSON, such as `5`, `true` or `["a"]`, and else as text. */
+function parseFields(fields: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    fields.map((field) => {
+      const [name, text] = splitField(field, '--input');
+      try {
+        return [name, JSON.parse(text) as unknown];
+      } catch {
+        return [name, text];
+      }
+    }),
+  );
+}
+
+function splitField(field: string, flag: string): [name: string, value: string] {
+  const at = field.indexOf('=');
+  if (at < 1) throw new UsageError(`${flag} takes name=value, not "${field}"`);
+  return [field.slice(0, at), field.slice(at + 1)];
+}
+
+function parseJsonObject(text: string | undefined): Record<string, unknown> {
+  if (text === undefined) return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // Told below, like JSON that is no object.
+  }
+  throw new UsageError('--input-json takes a JSON object');
+}

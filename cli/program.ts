@@ -1,0 +1,170 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { download, listFiles, verify } from './commands/files.ts';
+import { cancelJob, listJobs, listWorkflows, retryJob, runWorkflow, showJob, watchJob } from './commands/jobs.ts';
+import { createKey, listKeys, revokeKey } from './commands/keys.ts';
+import { resumeUpload, uploadFiles } from './commands/upload.ts';
+import type { ConnectOptions } from './connect.ts';
+import type { ExitCode } from './exit.ts';
+import type { OutputOptions } from './output.ts';
+import manifest from './package.json' with { type: 'json' };
+import type { Session } from './session.ts';
+
+export type GlobalFlags = ConnectOptions & Partial<OutputOptions> & { readonly verbose?: boolean };
+
+const HELP = `
+Where to: --url and --api-key, or MILLRACE_URL and MILLRACE_API_KEY, or ./.millrace/credentials.json.
+
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage
+  3    not found, or the credential is missing or does not allow it
+  4    the job failed or was cancelled
+  130  interrupted; an upload's session is kept
+
+Examples:
+  $ millrace upload measurements.csv
+  $ millrace resume upl_01JD3Z8J3V8K4N5Q6R7S8T9V0W measurements.csv
+  $ millrace run inference --file file_id=measurements.csv --wait
+  $ millrace --json jobs --state failed | jq -r .job.id
+  $ MILLRACE_API_KEY=$ROOT_SECRET millrace keys create --name ci --tenant acme`;
+
+const UPLOAD_STATES = ['open', 'completing', 'completed', 'aborted', 'expired', 'rejected'];
+const JOB_STATES = ['creating', 'queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'];
+
+/** Commands and flags; `start` makes a command's session of the global flags, and `finish` gets its exit code. */
+export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (exit: ExitCode) => void): Command {
+  const program = new Command('millrace')
+    .description('Uploads that can’t be lost, and the jobs that run on them.')
+    .version(manifest.version)
+    .option('--url <url>', 'URL of the server')
+    .option('--api-key <key>', 'API key or token')
+    .option('--state-dir <folder>', 'where unfinished uploads are noted (default: ~/.local/state/millrace)')
+    .option('--json', 'one JSON object a line on stdout')
+    .option('-q, --quiet', 'results and errors only')
+    .option('--verbose', 'stack traces of errors')
+    .addHelpText('after', HELP)
+    .showHelpAfterError('(millrace --help shows what there is)')
+    .exitOverride();
+
+  type Run<Args extends unknown[]> = (session: Session, ...args: Args) => Promise<ExitCode>;
+  /** An action: commander calls it with the arguments, the flags and the command. */
+  const action =
+    <Args extends unknown[]>(run: Run<Args>) =>
+    async (...given: unknown[]) => {
+      const command = given.pop() as Command;
+      finish(await run(start(command.optsWithGlobals<GlobalFlags>()), ...(given as Args)));
+    };
+
+  const concurrency = new Option('-c, --concurrency <parts>', 'parts sent at the same time, 1 to 64').argParser(
+    integer(1, 64),
+  );
+  program
+    .command('upload')
+    .description('upload files; what was stopped is resumed')
+    .argument('<file...>')
+    .option('--name <name>', 'another name than the file’s own')
+    .option('--content-type <type>', 'media type; the content is checked against it')
+    .addOption(concurrency)
+    .option('--part-size <size>', 'such as 64MiB; picked by the file’s size when left out', parseSize)
+    .option('--no-resume', 'begin anew, even if a session of this file is open')
+    .action(action(uploadFiles));
+  program
+    .command('resume')
+    .description('go on with an upload, also from another machine')
+    .argument('<upload-id>')
+    .argument('<file>')
+    .addOption(concurrency)
+    .action(action(resumeUpload));
+  const limit = () => new Option('-n, --limit <count>', 'at most so many').argParser(integer(1, 1_000_000)).default(50);
+  program
+    .command('ls')
+    .description('list files, newest first')
+    .option('--uploads', 'upload sessions instead')
+    .addOption(new Option('--state <state>', 'upload sessions in this state').choices(UPLOAD_STATES))
+    .addOption(limit())
+    .action(action(listFiles));
+  program
+    .command('download')
+    .description('download a file and compare it with its receipt')
+    .argument('<file-id>')
+    .option('-o, --output <path>', 'where to; the file’s own name here when left out')
+    .action(action(download));
+  program
+    .command('verify')
+    .description('compare a local file with the receipt of an uploaded one, without a download')
+    .argument('<file>')
+    .argument('<file-id>')
+    .action(action(verify));
+  program
+    .command('run')
+    .description('run a workflow')
+    .argument('<workflow>')
+    .option('-i, --input <name=value>', 'an input; the value is JSON where it can be', append, [])
+    .option('--input-json <object>', 'all inputs at once')
+    .option('-f, --file <name=file>', 'an input that is a file: its id, or a path that is uploaded first', append, [])
+    .option('--max-retries <count>', 'automatic retries of failures that may heal', integer(0, 10))
+    .option('-w, --wait', 'until the job has ended')
+    .action(action(runWorkflow));
+  program
+    .command('jobs')
+    .description('list jobs, newest first')
+    .addOption(new Option('--state <state>').choices(JOB_STATES))
+    .option('--workflow <name>')
+    .addOption(limit())
+    .action(action(listJobs));
+  program.command('job').description('a job with its tasks and artifacts').argument('<job-id>').action(action(showJob));
+  program
+    .command('watch')
+    .description('a job’s events until it has ended')
+    .argument('<job-id>')
+    .action(action(watchJob));
+  program.command('cancel').description('cancel a job').argument('<job-id>').action(action(cancelJob));
+  program
+    .command('retry')
+    .description('run a failed or cancelled job again; completed tasks are skipped')
+    .argument('<job-id>')
+    .option('-w, --wait', 'until the job has ended')
+    .action(action(retryJob));
+  program.command('workflows').description('the workflows and their inputs').action(action(listWorkflows));
+
+  const keys = program.command('keys').description('API keys; they need the root secret or an owner’s key');
+  keys
+    .command('create')
+    .description('create a key and print its secret')
+    .requiredOption('--name <name>')
+    .option('--tenant <id>', 'the tenant; needed with the root secret')
+    .addOption(new Option('--role <role>').choices(['owner', 'editor', 'viewer']))
+    .option('--scope <scope...>', 'such as uploads:read; all of the role when left out')
+    .option('--expires-in-days <days>', 'never when left out', integer(1, 3_650))
+    .action(action(createKey));
+  keys.command('ls').description('list keys').option('--tenant <id>').action(action(listKeys));
+  keys
+    .command('revoke')
+    .description('revoke a key')
+    .argument('<key-id>')
+    .option('--tenant <id>')
+    .action(action(revokeKey));
+  return program;
+}
+
+function integer(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It is a whole number from ${least} to ${most}.`);
+  };
+}
+
+const SIZE_UNITS: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+function parseSize(text: string): number {
+  const [, digits = '', unit = ''] = /^(\d+) ?(?:([kmg])i?b?)?$/i.exec(text) ?? [];
+  const bytes = Number(digits) * (SIZE_UNITS[unit.toLowerCase()] ?? 0);
+  if (bytes > 0) return bytes;
+  throw new InvalidArgumentError('It is a size such as 64MiB.');
+}
+
+function append(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}

@@ -1,0 +1,10 @@
+import type { Millrace } from '../client/index.ts';
+import type { Output } from './output.ts';
+
+/** What every command gets. */
+export interface Session {
+  readonly output: Output;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+  connect(): Promise<Millrace>;
+}

@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
+import { abortedError, MillraceError, networkError, readRetryAfter } from '../errors.ts';
+import type { Millrace } from '../index.ts';
+import { mayHeal, Retries } from '../retry.ts';
+import type { File } from '../types.ts';
+
+const STALL_SECONDS = 60;
+
+export interface DownloadOptions {
+  readonly onProgress?: (progress: { bytesReceived: number; bytesTotal: number }) => void;
+  readonly onRetry?: (error: MillraceError) => void;
+  readonly signal?: AbortSignal;
+  /** Cut connections are taken up where they broke off for so long in a row; default 120. */
+  readonly retrySeconds?: number;
+}
+
+/**
+ * Downloads a file to `path` and compares it with its receipt. The bytes go to a file beside it that takes the name only
+ * when they are right: `DownloadMismatchError` leaves `path` as it was.
+ */
+export async function downloadFile(
+  millrace: Pick<Millrace, 'files'>,
+  fileId: string,
+  path: string,
+  options: DownloadOptions = {},
+): Promise<File> {
+  const file = await millrace.files.get(fileId);
+  const aside = `${path}.${randomUUID().slice(0, 8)}.part`;
+  try {
+    const checksum = await receive(millrace, file, aside, options);
+    if (checksum !== file.receipt.checksum_crc64nvme) {
+      throw new MillraceError('DownloadMismatchError', 'the bytes that arrived differ from the receipt');
+    }
+    await rename(aside, path);
+    return file;
+  } finally {
+    await rm(aside, { force: true });
+  }
+}
+
+/** Writes the bytes to `path`, by as many range requests as it takes; resolves with their checksum. */
+async function receive(
+  millrace: Pick<Millrace, 'files'>,
+  file: File,
+  path: string,
+  { onProgress, onRetry, signal, retrySeconds = 120 }: DownloadOptions,
+): Promise<string> {
+  const bytesTotal = file.receipt.size_bytes;
+  const hash = await createCrc64Nvme();
+  const output = await open(path, 'wx');
+  let bytesReceived = 0;
+  let retries = new Retries({ seconds: retrySeconds, attempts: 3 });
+  try {
+    while (bytesReceived < bytesTotal) {
+      const before = bytesReceived;
+      try {
+        const { url } = await millrace.files.downloadUrl(file.id);
+        for await (const chunk of readFrom(url, bytesReceived, signal)) {
+          await output.writeFile(chunk);
+          hash.update(chunk);
+          bytesReceived += chunk.byteLength;
+          onProgress?.({ bytesReceived, bytesTotal });
+        }
+        if (bytesReceived < bytesTotal) throw new MillraceError('NetworkError', 'the download broke off');
+      } catch (error) {
+        if (!mayHeal(error)) throw error;
+        if (bytesReceived > before) retries = new Retries({ seconds: retrySeconds, attempts: 3 });
+        await retries.pause(error, signal, onRetry);
+      }
+    }
+    await output.sync();
+    return hash.digestBase64();
+  } finally {
+    await output.close();
+  }
+}
+
+async function* readFrom(url: string, start: number, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const stop = new AbortController();
+  const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const onStall = () => stop.abort(new Error(`no bytes moved for ${STALL_SECONDS} s`));
+  const stalled = setTimeout(onStall, STALL_SECONDS * 1_000);
+  try {
+    const response = await fetch(url, { headers: start > 0 ? { range: `bytes=${start}-` } : {}, signal: either });
+    if (!response.ok) throw await refusal(response);
+    if (response.status !== (start > 0 ? 206 : 200) || !response.body) {
+      throw new MillraceError('UnexpectedAnswerError', `the object store answered ${response.status} to a range`);
+    }
+    for await (const chunk of response.body) {
+      stalled.refresh();
+      yield chunk;
+    }
+  } catch (error) {
+    if (signal?.aborted) throw abortedError(signal);
+    if (error instanceof MillraceError) throw error;
+    throw networkError(`cannot download from ${new URL(url).host}`, error);
+  } finally {
+    clearTimeout(stalled);
+    stop.abort();
+  }
+}
+
+async function refusal(response: Response): Promise<MillraceError> {
+  const code = /<Code>([^<]{1,100})<\/Code>/.exec(await response.text())?.[1] ?? '';
+  const retryAfterSeconds = readRetryAfter(response.headers.get('retry-after'));
+  return new MillraceError('StorageRefusedError', `the object store answered ${response.status} ${code}`.trimEnd(), {
+    status: response.status,
+    details: { storage_code: code },
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  });
+}

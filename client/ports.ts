@@ -1,0 +1,71 @@
+/** Bytes of a file: a Blob, or chunks of which each is valid until the next is asked for. */
+export type FileBytes = Blob | AsyncIterable<Uint8Array>;
+
+/** Tells one version of a file on disk from another. */
+export interface FileIdentity {
+  readonly path: string;
+  readonly inode: string;
+  readonly sizeBytes: number;
+  /** Modification time in nanoseconds. */
+  readonly modifiedNs: string;
+}
+
+/** A file that can be read any number of times, also by several readers at once. */
+export interface FileSource {
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Told from what the platform knows, such as a browser's `File.type`; undefined if it knows none. */
+  readonly contentType?: string;
+  /** Bytes `start` to `end` (exclusive). Reading fails with `FileUnreadableError` or, if it is too short now, `FileChangedError`. */
+  read(start: number, end: number): FileBytes;
+  /** As the file is now; a source without it is hashed again at every resume. */
+  identity?(): Promise<FileIdentity>;
+  close(): Promise<void>;
+}
+
+export interface PartRequest {
+  readonly url: string;
+  /** To be sent exactly so, with the exact Content-Length. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: FileBytes;
+  readonly sizeBytes: number;
+  readonly signal: AbortSignal;
+  /** Without a byte in either direction for so long, the attempt fails with `NetworkError`. */
+  readonly stallSeconds: number;
+  /** Bytes of this attempt handed to the network so far. */
+  readonly onBytes: (sent: number) => void;
+}
+
+export interface PartAnswer {
+  readonly status: number;
+  /** The object store's error document; empty for a success. */
+  readonly text: string;
+  readonly retryAfter?: string | null;
+}
+
+/** Sends the bytes of a part. */
+export interface Transport {
+  /** Any answer resolves; a connection that fails rejects with `NetworkError`, an aborted signal with `AbortedError`. */
+  putPart(request: PartRequest): Promise<PartAnswer>;
+}
+
+/** What is kept of an unfinished upload, so that the same file need not be hashed again to go on. */
+export interface SavedUpload {
+  readonly uploadId: string;
+  /** The version of the file that every part in the session was read from; absent when that is not known. */
+  readonly identity?: FileIdentity;
+}
+
+/** Keeps the unfinished uploads of this device by server and fingerprint. Losing it costs time, never correctness. */
+export interface StateStore {
+  get(key: string): Promise<SavedUpload | undefined>;
+  set(key: string, saved: SavedUpload): Promise<void>;
+  delete(key: string): Promise<void>;
+}
+
+/** What differs between Node and the browser. */
+export interface Platform<Source> {
+  openSource(source: Source): Promise<FileSource>;
+  readonly transport: Transport;
+  readonly state: StateStore;
+}

@@ -1,0 +1,29 @@
+import type { Api } from '../api.ts';
+import type { Download, File, ListFiles, Page } from '../types.ts';
+
+/** Completed uploads. */
+export class Files {
+  readonly #api: Api;
+
+  constructor(api: Api) {
+    this.#api = api;
+  }
+
+  list(query: ListFiles = {}): Promise<Page<File>> {
+    return this.#api.call('listFiles', { query });
+  }
+
+  /** A file and its receipt; `FileNotFoundError`. */
+  get(fileId: string): Promise<File> {
+    return this.#api.call('getFile', { params: { file_id: fileId } });
+  }
+
+  /** A presigned URL of the bytes: no credential is needed with it, and it ends at `expires_at`. */
+  downloadUrl(fileId: string): Promise<Download> {
+    return this.#api.call('downloadFile', { params: { file_id: fileId } });
+  }
+
+  async delete(fileId: string): Promise<void> {
+    await this.#api.call('deleteFile', { params: { file_id: fileId } }, { doneCode: 'FileNotFoundError' });
+  }
+}

@@ -1,0 +1,70 @@
+import { abortedError, checkAborted, MillraceError } from './errors.ts';
+
+/** First and longest pause between attempts; the pause itself is drawn evenly from zero to the bound (full jitter). */
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 10_000;
+
+/** Whether the same request may succeed later: cut connections, 408, 429 and 5xx. */
+export function mayHeal(error: unknown): error is MillraceError {
+  if (!(error instanceof MillraceError)) return false;
+  if (error.code === 'NetworkError') return true;
+  return error.status !== undefined && (error.status === 408 || error.status === 429 || error.status >= 500);
+}
+
+/**
+ * Counts the failures of one request in a row and waits between attempts. It gives up when both `attempts` and
+ * `seconds` since the first failure are used up: attempts that each take minutes get their number, ones that fail at
+ * once get their time.
+ */
+export class Retries {
+  readonly #seconds: number;
+  readonly #attempts: number;
+  #failures = 0;
+  #firstFailureMs = 0;
+
+  constructor({ seconds, attempts }: { seconds: number; attempts: number }) {
+    this.#seconds = seconds;
+    this.#attempts = attempts;
+  }
+
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Waits for the next attempt, or throws `error` when there is none, or `AbortedError`. */
+  async pause(
+    error: MillraceError,
+    signal: AbortSignal | undefined,
+    onRetry?: (error: MillraceError) => void,
+  ): Promise<void> {
+    checkAborted(signal);
+    const now = Date.now();
+    this.#failures += 1;
+    if (this.#failures === 1) this.#firstFailureMs = now;
+    const bound = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
+    const pauseMs = Math.max(Math.random() * bound, (error.retryAfterSeconds ?? 0) * 1_000);
+    const elapsedMs = now + pauseMs - this.#firstFailureMs;
+    // A 500 of the API is a defect: it is worth two more attempts, not minutes.
+    const attempts = error.code === 'InternalError' ? 3 : this.#attempts;
+    const seconds = error.code === 'InternalError' ? 0 : this.#seconds;
+    if (this.#failures >= attempts && elapsedMs > seconds * 1_000) throw error;
+    onRetry?.(error);
+    await sleep(pauseMs, signal);
+  }
+}
+
+/** Throws `AbortedError` as soon as the signal is aborted. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(abortedError(signal));
+    const stop = () => {
+      clearTimeout(timer);
+      if (signal) reject(abortedError(signal));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', stop, { once: true });
+  });
+}

@@ -1,0 +1,31 @@
+import type { JobEvent as ContractJobEvent } from '../contract/jobs.ts';
+import type { OperationOutput } from '../contract/routes.ts';
+import type { BodyOf, QueryOf } from './api.ts';
+
+/** What the API answers, as it is on the wire: names in snake_case, moments as ISO 8601. */
+export type Upload = OperationOutput<'abortUpload'>;
+export type UploadWithParts = OperationOutput<'getUpload'>;
+export type SignedPart = OperationOutput<'signParts'>['parts'][number];
+export type File = OperationOutput<'getFile'>;
+export type Download = OperationOutput<'downloadFile'>;
+export type Job = OperationOutput<'getJob'>;
+export type Task = OperationOutput<'listTasks'>['items'][number];
+export type Artifact = OperationOutput<'listArtifacts'>['items'][number];
+export type Workflow = OperationOutput<'listWorkflows'>['items'][number];
+export type JobEvent = ContractJobEvent;
+export type ApiKey = OperationOutput<'listKeys'>['items'][number];
+export type CreatedKey = OperationOutput<'createKey'>;
+
+export type ListUploads = QueryOf<'listUploads'>;
+export type ListFiles = QueryOf<'listFiles'>;
+export type ListJobs = QueryOf<'listJobs'>;
+export type ListTasks = QueryOf<'listTasks'>;
+export type ListArtifacts = QueryOf<'listArtifacts'>;
+export type ListKeys = QueryOf<'listKeys'>;
+export type CreateKey = BodyOf<'createKey'>;
+
+/** A page of a listing, newest first; `next_cursor` is there when more may follow. */
+export interface Page<Item> {
+  items: Item[];
+  next_cursor?: string | undefined;
+}

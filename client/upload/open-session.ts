@@ -1,0 +1,149 @@
+import { GIB, MIB } from '../../contract/limits.ts';
+import { choosePartSize, countParts } from '../../contract/part-plan.ts';
+import { MillraceError } from '../errors.ts';
+import type { FileIdentity, SavedUpload } from '../ports.ts';
+import type { File, UploadWithParts } from '../types.ts';
+import { notOpen, settled, takeFile } from './complete.ts';
+import { fingerprint, hashRange } from './hash.ts';
+import { type Integrity, receivedOf, type Session, type UploadRun } from './run.ts';
+
+/** Fewer, larger parts cost less per byte: above 1 GiB a part has at least 64 MiB. */
+const LARGE_FILE_BYTES = GIB;
+const LARGE_PART_BYTES = 64 * MIB;
+
+export interface SessionOptions {
+  readonly name: string;
+  readonly contentType: string | undefined;
+  readonly integrity: Integrity;
+  readonly partSizeBytes: number | undefined;
+  /** Goes on with this session and no other. */
+  readonly uploadId: string | undefined;
+  /** Goes on with an open session of the same file, wherever it was begun. */
+  readonly resume: boolean;
+}
+
+/** A session to send parts to, or the file of one that was completed before. */
+export type Opened = { readonly session: Session } | { readonly upload: UploadWithParts; readonly file: File };
+
+/** Finds the session to go on with, by its id, this device's notes or the server's fingerprints, or opens a new one. */
+export async function openSession(run: UploadRun, options: SessionOptions): Promise<Opened> {
+  const print = await fingerprint(run.source, run.signal);
+  const stateKey = `${print}@${run.api.url}`;
+  const identity = await run.source.identity?.();
+  const saved = await run.state.get(stateKey).catch(() => undefined);
+  const known = options.uploadId ?? (options.resume ? saved?.uploadId : undefined);
+  const resumed = known ? await findSession(run, options, known) : undefined;
+  if (resumed?.file) {
+    await run.state.delete(stateKey).catch(() => undefined);
+    return { upload: resumed.upload, file: resumed.file };
+  }
+  const { upload, signed, hash } = resumed
+    ? { upload: resumed.upload, signed: [], hash: undefined }
+    : await initSession(run, options, print);
+  const session: Session = {
+    upload,
+    stateKey,
+    identity,
+    received: receivedOf(upload),
+    trusted: isSameVersion(saved, upload.id, identity),
+    checksums: new Map(hash ? [[1, hash]] : []),
+    signed: new Map(signed.map((part) => [part.part_number, part])),
+  };
+  // What has arrived is of an unknown version until it is compared: no identity is noted before that.
+  const vouched = session.trusted || session.received.size === 0;
+  await saveSession(run, session, vouched);
+  return { session };
+}
+
+/** Keeps a note of the session; losing it only costs hashing, so a folder that can't be written stops no upload. */
+export async function saveSession(
+  run: UploadRun,
+  { upload, stateKey, identity }: Session,
+  vouched: boolean,
+): Promise<void> {
+  const saved = { uploadId: upload.id, ...(vouched && identity && { identity }) };
+  await run.state.set(stateKey, saved).catch(() => undefined);
+}
+
+export function isSameFile(a: FileIdentity | undefined, b: FileIdentity | undefined): boolean {
+  return (
+    a !== undefined &&
+    b !== undefined &&
+    a.path === b.path &&
+    a.inode === b.inode &&
+    a.sizeBytes === b.sizeBytes &&
+    a.modifiedNs === b.modifiedNs
+  );
+}
+
+function isSameVersion(saved: SavedUpload | undefined, uploadId: string, identity: FileIdentity | undefined): boolean {
+  return saved?.uploadId === uploadId && isSameFile(saved.identity, identity);
+}
+
+/** The session with this id if it is of use for this file; one that the caller named must be. */
+async function findSession(
+  run: UploadRun,
+  { uploadId: named }: SessionOptions,
+  uploadId: string,
+): Promise<{ upload: UploadWithParts; file?: File } | undefined> {
+  try {
+    const upload = await settled(run, uploadId);
+    checkSize(run, upload);
+    if (upload.state === 'open') return { upload };
+    if (upload.state === 'completed') return { upload, file: await takeFile(run, upload) };
+    if (named) throw notOpen(upload);
+    return undefined;
+  } catch (error) {
+    const ofNoUse = error instanceof MillraceError && NO_USE.includes(error.code);
+    if (ofNoUse && !named) return undefined;
+    throw error;
+  }
+}
+
+const NO_USE = ['UploadNotFoundError', 'FileNotFoundError', 'FileChangedError'];
+
+function checkSize({ source }: UploadRun, upload: UploadWithParts): void {
+  if (upload.size_bytes === source.sizeBytes) return;
+  const message = `the upload is of ${upload.size_bytes} bytes, the file has ${source.sizeBytes}`;
+  throw new MillraceError('FileChangedError', message);
+}
+
+async function initSession(run: UploadRun, options: SessionOptions, print: string) {
+  const { source } = run;
+  const size = source.sizeBytes;
+  const partSize = options.partSizeBytes ?? (size > LARGE_FILE_BYTES ? largePartSize(size) : undefined);
+  const onePart = countParts(size, partSize ?? choosePartSize(size)) === 1;
+  // A file of one part is hashed before, so that init signs its URL in the same call.
+  const hash = onePart ? await hashRange(source, 0, size, run.signal) : undefined;
+  const contentType = options.contentType ?? source.contentType;
+  const body = {
+    name: options.name,
+    size_bytes: size,
+    integrity: options.integrity,
+    fingerprint: print,
+    ...(contentType && { content_type: contentType }),
+    ...(partSize && { part_size_bytes: partSize }),
+    ...(hash && { parts: [{ part_number: 1, ...(options.integrity === 'parts' && { checksum_crc64nvme: hash }) }] }),
+  };
+  const init = (resume: boolean) =>
+    run.api.call(
+      'initUpload',
+      { body: { ...body, resume } },
+      { signal: run.signal, idempotencyKey: crypto.randomUUID(), ...(run.onRetry && { onRetry: run.onRetry }) },
+    );
+  let answer = await init(options.resume);
+  // The same bytes under another name, or sent in another way, are another upload.
+  const { name, integrity } = answer.upload;
+  if (name !== options.name || integrity !== options.integrity) answer = await init(false);
+  const { upload, parts: signed } = answer;
+  const hasParts = upload.progress.received_parts > 0;
+  return {
+    upload: hasParts ? await settled(run, upload.id) : upload,
+    signed: upload.part_count === 1 ? signed : [],
+    hash: upload.part_count === 1 ? hash : undefined,
+  };
+}
+
+function largePartSize(sizeBytes: number): number {
+  return Math.max(LARGE_PART_BYTES, choosePartSize(sizeBytes));
+}

@@ -1,0 +1,85 @@
+import { partRange } from '../../contract/part-plan.ts';
+import type { SignedPart } from '../types.ts';
+import { hashRange } from './hash.ts';
+import { putPart, signParts } from './put-part.ts';
+import type { Session, UploadRun } from './run.ts';
+
+/** Parts hashed and signed in one go: few calls, and the URLs are used soon after. */
+const WINDOW_PARTS = 16;
+
+/** Sends every part that the server lacks or has otherwise; afterwards `session.checksums` knows all parts. */
+export async function sendParts(run: UploadRun, session: Session): Promise<void> {
+  const failed = new AbortController();
+  const inner: UploadRun = { ...run, signal: AbortSignal.any([run.signal, failed.signal]) };
+  const parts = inOrder(windows(inner, session));
+  const work = async () => {
+    for (let next = await parts.next(); !next.done; next = await parts.next()) {
+      await putPart(inner, session, next.value);
+      run.progress.partDone(next.value.part_number, next.value.size_bytes);
+    }
+  };
+  let failure: { error: unknown } | undefined;
+  const workers = Array.from({ length: run.concurrency }, () =>
+    work().catch((error: unknown) => {
+      failure ??= { error };
+      failed.abort(error);
+    }),
+  );
+  await Promise.all(workers);
+  await parts.return(undefined);
+  if (failure) throw failure.error;
+}
+
+/** Hashes the next window while the parts of the present one are sent. */
+async function* inOrder(source: AsyncGenerator<SignedPart[]>): AsyncGenerator<SignedPart> {
+  let next = source.next();
+  try {
+    for (;;) {
+      const { value: window, done } = await next;
+      if (done) return;
+      next = source.next();
+      // Its failure is met at the next turn, unless the run has failed before.
+      next.catch(() => undefined);
+      yield* window;
+    }
+  } finally {
+    await next.catch(() => undefined);
+  }
+}
+
+async function* windows(run: UploadRun, session: Session): AsyncGenerator<SignedPart[]> {
+  let window: number[] = [];
+  for (let partNumber = 1; partNumber <= session.upload.part_count; partNumber++) {
+    if (await isThere(run, session, partNumber)) continue;
+    window.push(partNumber);
+    if (window.length < WINDOW_PARTS) continue;
+    yield await sign(run, session, window);
+    window = [];
+  }
+  if (window.length > 0) yield await sign(run, session, window);
+}
+
+/** Whether the server has this part of this version of the file. */
+async function isThere(run: UploadRun, session: Session, partNumber: number): Promise<boolean> {
+  const { size_bytes, part_size_bytes } = session.upload;
+  const { start, end } = partRange(size_bytes, part_size_bytes, partNumber);
+  const received = session.received.get(partNumber);
+  const trusted = session.trusted && received?.sizeBytes === end - start ? received.checksum : undefined;
+  const checksum =
+    session.checksums.get(partNumber) ?? trusted ?? (await hashRange(run.source, start, end, run.signal));
+  session.checksums.set(partNumber, checksum);
+  if (received?.sizeBytes !== end - start) return false;
+  // Sessions with integrity `whole` know no parts' checksums.
+  if (received.checksum !== checksum && !(session.trusted && received.checksum === undefined)) return false;
+  run.progress.partDone(partNumber, end - start);
+  return true;
+}
+
+async function sign(run: UploadRun, session: Session, partNumbers: readonly number[]): Promise<SignedPart[]> {
+  const ready = partNumbers.map((partNumber) => session.signed.get(partNumber));
+  if (ready.every((part) => part !== undefined)) {
+    session.signed.clear();
+    return ready;
+  }
+  return signParts(run, session, partNumbers);
+}

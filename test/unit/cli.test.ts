@@ -1,0 +1,320 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ScriptedServer, startScriptedServer, TEST_KEY } from '../support/scripted-server.ts';
+
+const PART = 64 * 1024;
+const JOB = 'job_01JD3Z8J3V8K4N5Q6R7S8T9V0W';
+const BIN = fileURLToPath(new URL('../../cli/bin/millrace.js', import.meta.url));
+
+let folder: string;
+let server: ScriptedServer;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-'));
+  server = await startScriptedServer({ partSizeBytes: PART });
+});
+afterEach(async () => {
+  await server.close();
+  await rm(folder, { recursive: true });
+});
+
+function start(args: string[], env: Record<string, string> = {}): ChildProcess {
+  return spawn(process.execPath, [BIN, ...args], {
+    cwd: folder,
+    env: {
+      PATH: process.env.PATH ?? '',
+      HOME: folder,
+      MILLRACE_URL: server.url,
+      MILLRACE_API_KEY: TEST_KEY,
+      ...env,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
+async function finish(child: ChildProcess) {
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr?.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const exit = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return {
+    exit,
+    stdout,
+    stderr,
+    events: () =>
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+  };
+}
+
+const run = (args: string[], env?: Record<string, string>) => finish(start(args, env));
+
+async function makeFile(name = 'rows.bin', parts = 6) {
+  const bytes = randomBytes(parts * PART);
+  await writeFile(join(folder, name), bytes);
+  return bytes;
+}
+
+function playJob(state: 'completed' | 'failed' | 'cancelled') {
+  const job = {
+    id: JOB,
+    workflow: 'tiny',
+    state,
+    attempt: 1,
+    progress: { percent: 100, phase: 'greet', completed_tasks: 1, total_tasks: 1 },
+    ...(state === 'failed' && { error: { code: 'InputDataError', message: 'no rows' } }),
+  };
+  const base = { job_id: JOB, time: '2026-01-01T00:00:00.000Z' };
+  const events = [
+    { ...base, cursor: '1', type: 'job.progress', progress: job.progress },
+    { ...base, cursor: '2', type: 'job.state_changed', state, attempt: 1 },
+  ];
+  server.answers['POST /jobs'] = () => ({ status: 201, body: { ...job, state: 'queued' } });
+  server.answers[`GET /jobs/${JOB}`] = () => ({ body: job });
+  server.answers[`GET /jobs/${JOB}/events`] = () => ({ body: { items: events, next_cursor: '2' } });
+  server.answers[`GET /jobs/${JOB}/tasks`] = () => ({
+    body: { items: [{ id: 'greet', step_type: 'greet', state: 'completed', attempts: 1 }] },
+  });
+  server.answers[`GET /jobs/${JOB}/artifacts`] = () => ({
+    body: { items: [{ name: 'summary.json', size_bytes: 12, partial: false, url: 'http://x/summary' }] },
+  });
+}
+
+describe('upload', () => {
+  it('uploads a file, tells its id and receipt, and answers 0', async () => {
+    const bytes = await makeFile();
+    const { exit, stdout, stderr } = await run(['upload', 'rows.bin']);
+    expect(exit).toBe(0);
+    const [, fileId = ''] = /^(file_\w+) {2}rows\.bin {2}384 KiB {2}CRC64NVME \S{12}\n$/.exec(stdout) ?? [];
+    expect(server.bytesOf(fileId)).toEqual(bytes);
+    expect(stderr).toContain('rows.bin: ');
+    expect(stderr).not.toContain('\u001b');
+  });
+
+  it('writes one JSON event a line with --json, and nothing else', async () => {
+    await makeFile();
+    const { exit, stderr, events } = await run(['--json', 'upload', 'rows.bin']);
+    expect(exit).toBe(0);
+    const types = events().map((event: { type: string }) => event.type);
+    expect(types[0]).toBe('session');
+    expect(types.at(-1)).toBe('uploaded');
+    expect(types).toContain('progress');
+    expect(events().at(-1).file.receipt.size_bytes).toBe(6 * PART);
+    expect(stderr).toBe('');
+  });
+
+  it('says nothing but the result with --quiet', async () => {
+    await makeFile();
+    const { stdout, stderr } = await run(['-q', 'upload', 'rows.bin']);
+    expect(stdout).toMatch(/^file_/);
+    expect(stderr).toBe('');
+  });
+
+  it('goes on with the other files when one fails, and answers with its exit code', async () => {
+    await makeFile();
+    const { exit, stdout, stderr } = await run(['upload', 'none.bin', 'rows.bin']);
+    expect(exit).toBe(1);
+    expect(stderr).toContain('millrace: none.bin: none.bin cannot be read: ENOENT (FileUnreadableError)');
+    expect(stdout).toContain('rows.bin');
+  });
+
+  it('U3 keeps the session when it is interrupted, and says the command that goes on', async () => {
+    const bytes = await makeFile('my rows.bin', 30);
+    let child: ChildProcess | undefined;
+    server.faults['put 9'] = [
+      () => {
+        child?.kill('SIGINT');
+        return 'silence';
+      },
+    ];
+    child = start(['upload', '--concurrency', '1', 'my rows.bin']);
+    const first = await finish(child);
+    expect(first.exit).toBe(130);
+    const [, uploadId = ''] = /millrace resume (upl_\w+) 'my rows\.bin'/.exec(first.stderr) ?? [];
+    expect(first.stderr).toContain('interrupted');
+    expect(server.sessions.get(uploadId)?.parts.size).toBe(8);
+    server.trace.length = 0;
+    const second = await run(['resume', uploadId, 'my rows.bin']);
+    expect(second.exit).toBe(0);
+    expect(server.trace.filter((line) => line.startsWith('put '))).toHaveLength(22);
+    expect(server.bytesOf(second.stdout.split(' ')[0] ?? '')).toEqual(bytes);
+  });
+});
+
+describe('files', () => {
+  async function uploaded(): Promise<{ id: string; bytes: Buffer }> {
+    const bytes = await makeFile();
+    const { events } = await run(['--json', 'upload', 'rows.bin']);
+    return { id: events().at(-1).file.id, bytes };
+  }
+
+  it('downloads a file, through a broken connection, and compares it with its receipt', async () => {
+    const { id, bytes } = await uploaded();
+    server.faults['get bytes'] = ['cut'];
+    const { exit } = await run(['download', id, '-o', 'copy.bin']);
+    expect(exit).toBe(0);
+    expect(await readFile(join(folder, 'copy.bin'))).toEqual(bytes);
+  });
+
+  it('leaves nothing of a download that differs from the receipt', async () => {
+    const { id } = await uploaded();
+    for (const session of server.sessions.values()) session.parts.get(3)?.bytes.fill(0);
+    const { exit, stderr } = await run(['download', id, '-o', 'copy.bin']);
+    expect(exit).toBe(1);
+    expect(stderr).toContain('DownloadMismatchError');
+    expect((await readdir(folder)).filter((name) => name.startsWith('copy'))).toEqual([]);
+  });
+
+  it('overwrites no file that it was not told to', async () => {
+    const { id } = await uploaded();
+    const { exit, stderr } = await run(['download', id]);
+    expect(exit).toBe(2);
+    expect(stderr).toContain('rows.bin exists already');
+  });
+
+  it('verifies a local file by the receipt, and answers 1 when it differs', async () => {
+    const { id, bytes } = await uploaded();
+    expect((await run(['verify', 'rows.bin', id])).exit).toBe(0);
+    bytes.fill(1, 70_000, 70_001);
+    await writeFile(join(folder, 'rows.bin'), bytes);
+    const { exit, stderr } = await run(['verify', 'rows.bin', id]);
+    expect(exit).toBe(1);
+    expect(stderr).toContain('is not the file that was uploaded');
+  });
+
+  it('ends quietly when the reader of a pipe goes away', async () => {
+    const items = Array.from({ length: 500 }, (_, index) => ({
+      id: `file_${index}`,
+      name: 'x'.repeat(500),
+      size_bytes: 1,
+      created_at: '',
+    }));
+    server.answers['GET /files'] = () => ({ body: { items, next_cursor: 'more' } });
+    const child = start(['--json', 'ls', '-n', '5000']);
+    child.stdout?.once('data', () => child.stdout?.destroy());
+    const { exit, stderr } = await finish(child);
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
+  });
+});
+
+describe('jobs', () => {
+  it('runs a workflow on a file that it uploads first, and waits', async () => {
+    await makeFile();
+    playJob('completed');
+    let body: unknown;
+    const create = server.answers['POST /jobs'];
+    server.answers['POST /jobs'] = (url, given) => {
+      body = given;
+      return create?.(url, given) ?? {};
+    };
+    const { exit, stdout } = await run([
+      'run',
+      'tiny',
+      '--file',
+      'file_id=rows.bin',
+      '-i',
+      'limit=5',
+      '-i',
+      'name=Ada',
+      '--input-json',
+      '{"deep":{"a":[1]}}',
+      '--wait',
+    ]);
+    expect(exit).toBe(0);
+    const fileId = [...server.sessions.values()][0]?.fileId;
+    expect(body).toEqual({ workflow: 'tiny', input: { deep: { a: [1] }, limit: 5, name: 'Ada', file_id: fileId } });
+    expect(stdout).toContain('summary.json');
+    expect(stdout).toContain('http://x/summary');
+  });
+
+  it.each(['failed', 'cancelled'] as const)('answers 4 for a job that ends %s', async (state) => {
+    playJob(state);
+    const { exit, events } = await run(['--json', 'watch', JOB]);
+    expect(exit).toBe(4);
+    expect(events().map((event: { type: string }) => event.type)).toEqual([
+      'job.progress',
+      'job.state_changed',
+      'ended',
+    ]);
+  });
+
+  it('shows a job with its tasks and artifacts', async () => {
+    playJob('failed');
+    const { exit, stdout } = await run(['job', JOB]);
+    expect(exit).toBe(0);
+    expect(stdout).toContain('failed: no rows (InputDataError)');
+    expect(stdout).toMatch(/greet\s+completed\s+1/);
+  });
+});
+
+describe('errors', () => {
+  it.each([
+    ['an unknown command', ['fly']],
+    ['a missing argument', ['upload']],
+    ['a number out of bounds', ['upload', '-c', '65', 'x']],
+    ['an input without a value', ['run', 'tiny', '-i', 'x']],
+    ['--input-json that is no object', ['run', 'tiny', '--input-json', '[1]']],
+  ])('answers 2 for %s', async (_, args) => {
+    expect((await run(args)).exit).toBe(2);
+  });
+
+  it('answers 3 for what is not there, in one sentence with code and request id', async () => {
+    server.answers[`GET /jobs/${JOB}`] = () => ({
+      status: 404,
+      body: { error: 'JobNotFoundError', message: 'no such job', details: {}, request_id: 'req-9' },
+    });
+    const { exit, stderr } = await run(['job', JOB]);
+    expect(exit).toBe(3);
+    expect(stderr).toBe('millrace: no such job (JobNotFoundError, request req-9)\n');
+    const json = await run(['--json', 'job', JOB]);
+    expect(json.events()).toEqual([
+      { type: 'error', code: 'JobNotFoundError', message: 'no such job', request_id: 'req-9', exit_code: 3 },
+    ]);
+  });
+
+  it('answers 3 without credentials and for wrong ones', async () => {
+    expect((await run(['ls'], { MILLRACE_URL: '', MILLRACE_API_KEY: '' })).exit).toBe(3);
+    expect((await run(['ls', '--api-key', 'mr_wrong'])).exit).toBe(3);
+  });
+
+  it('shows the stack with --verbose alone', async () => {
+    expect((await run(['--verbose', 'ls', '--api-key', 'mr_wrong'])).stderr).toContain('    at ');
+    expect((await run(['ls', '--api-key', 'mr_wrong'])).stderr).not.toContain('    at ');
+  });
+});
+
+describe('credentials', () => {
+  const none = { MILLRACE_URL: '', MILLRACE_API_KEY: '' };
+
+  beforeEach(async () => {
+    server.answers['GET /workflows'] = () => ({ body: { items: [] } });
+    await mkdir(join(folder, '.millrace'));
+    const credentials = JSON.stringify({ url: server.url, api_key: TEST_KEY });
+    await writeFile(join(folder, '.millrace', 'credentials.json'), credentials, { mode: 0o600 });
+  });
+
+  it('are read from the file that a local server wrote', async () => {
+    expect((await run(['workflows'], none)).exit).toBe(0);
+  });
+
+  it('of the file are never sent to another server', async () => {
+    const other = await startScriptedServer();
+    const { exit, stderr } = await run(['workflows', '--url', other.url], none);
+    expect(exit).toBe(3);
+    expect(stderr).toContain(`an API key for ${other.url} is missing`);
+    expect(other.trace).toEqual([]);
+    await other.close();
+  });
+});
