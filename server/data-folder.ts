@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import * as z from 'zod';
+
+/** Of the layout of a data folder; a folder of a newer version is left alone. */
+const DATA_VERSION = 1;
+
+/** What a person can mend: told as one sentence, without a stack. */
+export class SetupError extends Error {}
+
+/** Kept with mode 0600. */
+const Secrets = z.object({ root_secret: z.string(), signing_key: z.string() });
+export type Secrets = z.infer<typeof Secrets>;
+
+export interface DataFolder {
+  readonly path: string;
+  readonly database: string;
+  readonly objects: string;
+  readonly secrets: Secrets;
+  /** Lets another process use the folder. */
+  close(): void;
+}
+
+/** Opens or creates a data folder for this process alone; `SetupError` if it is in use or of a newer version. */
+export function openDataFolder(path: string): DataFolder {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new SetupError(
+      `cannot make the data folder ${path}: ${(error as Error).message}; choose another with --data`,
+    );
+  }
+  const lock = lockFolder(path);
+  try {
+    checkVersion(path);
+    return {
+      path,
+      database: join(path, 'millrace.db'),
+      objects: join(path, 'objects'),
+      secrets: readSecrets(path),
+      close: () => lock.close(),
+    };
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/** SQLite's file lock goes with the process, however it ends. */
+function lockFolder(path: string): DatabaseSync {
+  const lock = new DatabaseSync(join(path, 'lock.db'), { timeout: 0 });
+  try {
+    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    return lock;
+  } catch {
+    lock.close();
+    throw new SetupError(
+      `the data folder ${path} is in use by another Millrace: stop it, or choose another with --data`,
+    );
+  }
+}
+
+function checkVersion(path: string): void {
+  const file = join(path, 'version.json');
+  if (!existsSync(file)) writeDurably(file, JSON.stringify({ version: DATA_VERSION }));
+  const found = z.object({ version: z.int() }).safeParse(parseJson(readFileSync(file, 'utf8')));
+  if (!found.success) throw new SetupError(`${file} is damaged: restore it, or choose another data folder with --data`);
+  if (found.data.version > DATA_VERSION) {
+    throw new SetupError(
+      `the data folder ${path} was written by a newer Millrace (version ${found.data.version}, this one knows ${DATA_VERSION}): update Millrace, or choose another with --data`,
+    );
+  }
+}
+
+function readSecrets(path: string): Secrets {
+  const file = join(path, 'secrets.json');
+  if (!existsSync(file)) {
+    const secret = () => randomBytes(32).toString('base64url');
+    writeDurably(file, JSON.stringify({ root_secret: `mr_root_${secret()}`, signing_key: secret() }));
+  }
+  const found = Secrets.safeParse(parseJson(readFileSync(file, 'utf8')));
+  if (!found.success) throw new SetupError(`${file} is damaged: restore it, or choose another data folder with --data`);
+  return found.data;
+}
+
+/** Writes a file that only its owner reads; after a crash it is whole or not there. */
+export function writeDurably(file: string, content: string): void {
+  const part = `${file}.part`;
+  const descriptor = openSync(part, 'w', 0o600);
+  writeSync(descriptor, content);
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+  renameSync(part, file);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
