@@ -144,7 +144,14 @@ export interface RunOptions {
 type Body = (ctx: Parameters<TaskDefinition['run']>[0]) => Promise<Value>;
 
 /** The jobs context on the embedded platform in memory, with executions, time and the change feed in the test's hand. */
-export function openJobsWorld(options: { runningLimit?: number; wrapTable?: (table: Table) => Table } = {}) {
+export function openJobsWorld(
+  options: {
+    runningLimit?: number;
+    wrapTable?: (table: Table) => Table;
+    entries?: JobsDeps['entries'];
+    findFile?: JobsDeps['findFile'];
+  } = {},
+) {
   const database = openDatabase(':memory:');
   const folder = mkdtempSync(join(tmpdir(), 'jobs-'));
   const clock = new TestClock();
@@ -171,8 +178,9 @@ export function openJobsWorld(options: { runningLimit?: number; wrapTable?: (tab
       },
     },
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
-    findFile: async (tenantId, id) => (tenantId === tenant && id === fileId ? fileRef : undefined),
-    entries: { line, fan },
+    findFile:
+      options.findFile ?? (async (tenantId, id) => (tenantId === tenant && id === fileId ? fileRef : undefined)),
+    entries: options.entries ?? { line, fan },
     runningLimit: options.runningLimit ?? 5,
   };
   const handlers = createJobsHandlers(deps);

@@ -22,6 +22,8 @@ export interface PredictionColumn {
 export interface Model {
   readonly name: string;
   score(features: Float32Array, rows: number): Promise<PredictionColumn[]>;
+  /** Gives its memory back. */
+  release(): Promise<void>;
 }
 
 let runtimeReady: Promise<void> | undefined;
@@ -33,6 +35,8 @@ export function loadModel(ctx: TaskContext<unknown>, features: number): Promise<
   const file = ctx.files.model_file_id;
   const key = `${file?.object_key ?? 'built-in'} ${features}`;
   if (loaded?.key !== key) {
+    // Nobody scores with it any more: a thread and a Lambda run one task at a time.
+    loaded?.model.then((model) => model.release()).catch(() => undefined);
     const model = file
       ? readObject(ctx, file.object_key, file.size_bytes).then((bytes) => createModel(file.name, bytes, features))
       : createModel('built-in logistic regression', Buffer.from(BUILT_IN_MODEL, 'base64'), features);
@@ -110,6 +114,7 @@ async function createModel(name: string, bytes: Uint8Array, features: number): P
       if (columns.length === 0) throw unusable('no output is a tensor with one row per input row (zipmap must be off)');
       return columns;
     },
+    release: () => session.release(),
   };
 }
 
