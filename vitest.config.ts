@@ -22,7 +22,7 @@ export default defineConfig({
       project('contract', 60),
       project('infra', 120),
       project('e2e', 180, { globalSetup: './test/support/e2e-setup.ts' }),
-      project('browser', 120, { globalSetup: './test/support/e2e-setup.ts' }),
+      project('browser', 120),
     ],
   },
 });

@@ -1,23 +1,191 @@
 import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import type { JobId, TenantId } from '../contract/common.ts';
-import type { WorkflowEntry } from '../contract/workflows.ts';
+import { join } from 'node:path';
+import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
+import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
 import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
 import { createJobsHandlers, type JobsDeps } from '../lambdas/jobs/handlers.ts';
 import { reconcileJobs } from '../lambdas/jobs/reconcile.ts';
 import { settleExecution } from '../lambdas/jobs/settle.ts';
+import { createKeyStore, type KeyStore } from '../lambdas/runtime/api-keys.ts';
 import { createAuthenticator, type JwtIssuer } from '../lambdas/runtime/auth.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
-import type { Log } from '../lambdas/runtime/log.ts';
 import { publishUploadChanges } from '../lambdas/uploads/changes.ts';
 import { findFile } from '../lambdas/uploads/files.ts';
 import { createUploadsHandlers } from '../lambdas/uploads/handlers.ts';
 import { sweepUploads } from '../lambdas/uploads/sweep.ts';
+import manifest from '../package.json' with { type: 'json' };
 import { ChangeFeed } from '../platform/embedded/change-feed.ts';
 import { FileObjectStore } from '../platform/embedded/file-object-store.ts';
 import { LocalWorkflows } from '../platform/embedded/local-workflows.ts';
+import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
 import { SqliteBus } from '../platform/embedded/sqlite-bus.ts';
 import { SqliteTable } from '../platform/embedded/sqlite-table.ts';
+import { TaskPool } from '../platform/embedded/task-pool.ts';
 import { TimerSchedule } from '../platform/embedded/timer-schedule.ts';
+import { systemClock as clock } from '../platform/system-clock.ts';
+import { openDataFolder } from './data-folder.ts';
+import { createRequestListener, listen } from './http.ts';
+import { openLogFile, rotateLogFile } from './log-file.ts';
+import type { TaskWorkerData } from './task-worker.ts';
+
+/** How often jobs are looked after that lost their thread or their event: it bounds how long they hang. */
+const RECONCILE_EVERY_SECONDS = 5;
+const SWEEP_EVERY_SECONDS = 60;
+
+const ROOT = new URL('../', import.meta.url);
+
+export interface MillraceOptions {
+  /** Folder of all data; made when it is missing. */
+  readonly data: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  readonly host: string;
+  /** Where clients reach the server, when that is not where it listens. */
+  readonly publicUrl?: string | undefined;
+  readonly jwt?: readonly JwtIssuer[];
+}
+
+export interface RunningMillrace {
+  readonly url: string;
+  readonly keys: KeyStore;
+  /** Ends running tasks and takes no more requests; the next start goes on where this one was. */
+  close(): Promise<void>;
+}
+
+/** Starts the single-machine edition: all contexts in this process on the embedded platform, tasks in threads beside it. */
+export async function startMillrace(options: MillraceOptions): Promise<RunningMillrace> {
+  const folder = openDataFolder(options.data);
+  const logFile = join(folder.path, 'server.log');
+  rotateLogFile(logFile);
+  const log = openLogFile(logFile, {});
+  const database = openDatabase(folder.database);
+  const identityTable = new SqliteTable({ database, name: 'identity' });
+  const uploadsTable = new SqliteTable({ database, name: 'uploads', changes: true });
+  const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });
+  let url = options.publicUrl ?? '';
+  const objects = new FileObjectStore({
+    folder: folder.objects,
+    database,
+    baseUrl: () => url,
+    signingKey: Buffer.from(folder.secrets.signing_key, 'base64url'),
+    clock,
+  });
+  const { damagedKeys, ...objectsReport } = await objects.reconcile();
+  if (damagedKeys.length > 0) log.error('objects lack files', { keys: damagedKeys });
+  log.info('object store is in order', { ...objectsReport });
+
+  const processId = clock.newId();
+  const workerData: TaskWorkerData = {
+    databaseFile: folder.database,
+    objectsFolder: folder.objects,
+    logFile,
+    processId,
+    modules: taskModules(entries),
+  };
+  const pool = new TaskPool({ workerFile: new URL('./task-worker.ts', import.meta.url), workerData });
+  const bus = new SqliteBus({ database, log });
+  const workflows = new LocalWorkflows({
+    database,
+    definitions: readDefinitions(entries),
+    pool,
+    onEnded: (execution) => onEnded(execution),
+    log,
+    clock,
+  });
+  const uploads = { table: uploadsTable, objects, clock, log };
+  const jobs: JobsDeps = {
+    table: jobsTable,
+    objects,
+    workflows,
+    bus,
+    clock,
+    log,
+    findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
+    entries,
+    runningLimit: DEFAULT_RUNNING_JOBS_PER_TENANT,
+  };
+  const onEnded = settleExecution(jobs);
+  const runnersAlive = (runnerId: string) => {
+    const [process, runId = ''] = runnerId.split(':');
+    return process === processId && pool.isRunning(runId);
+  };
+  const reconcile = async () => void (await reconcileJobs(jobs, { runnersAlive }));
+
+  const feeds = [
+    new ChangeFeed({ database, table: 'uploads', consumers: { uploads: publishUploadChanges({ bus, log }) }, log }),
+    new ChangeFeed({ database, table: 'jobs', consumers: { jobs: consumeJobChanges(jobs) }, log }),
+  ];
+  const schedule = new TimerSchedule({
+    runs: [
+      { name: 'reconcile-jobs', everySeconds: RECONCILE_EVERY_SECONDS, run: reconcile },
+      { name: 'sweep-uploads', everySeconds: SWEEP_EVERY_SECONDS, run: async () => void (await sweepUploads(uploads)) },
+    ],
+    log,
+  });
+
+  const keys = createKeyStore({ table: identityTable, clock });
+  const rootSecret = async () => folder.secrets.root_secret;
+  const api = createHttpApi({
+    handlers: {
+      ...createIdentityHandlers({ keys, clock, version: manifest.version }),
+      ...createUploadsHandlers(uploads),
+      ...createJobsHandlers(jobs),
+    },
+    authenticate: createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log }),
+    log,
+  });
+  const listener = createRequestListener({ api, objects: objectsHttpHandler(objects), log });
+
+  const stop = async () => {
+    await schedule.stop();
+    // Tasks that end still change the ledger, and their executions are told: so the feeds go on until then.
+    await workflows.close();
+    await pool.close();
+    await Promise.all(feeds.map((feed) => feed.stop()));
+    await bus.stop();
+    database.close();
+    folder.close();
+  };
+  try {
+    // Before anything else can start an execution, so that what a process before this one left is told as ended.
+    workflows.recover();
+    await reconcile();
+    bus.start();
+    for (const feed of feeds) feed.start();
+    const listening = await listen({ listener, port: options.port, host: options.host });
+    url ||= listening.url;
+    schedule.start();
+    log.info('started', { url, version: manifest.version });
+    return {
+      url,
+      keys,
+      close: async () => {
+        await listening.close();
+        await stop();
+        log.info('stopped');
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function taskModules(workflows: Readonly<Record<string, WorkflowEntry>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.values(workflows).flatMap(({ name, tasks }) =>
+      Object.entries(tasks).map(([state, { file }]) => [`${name}/${state}`, new URL(file, ROOT).href]),
+    ),
+  );
+}
+
+function readDefinitions(workflows: Readonly<Record<string, WorkflowEntry>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.keys(workflows).map((name) => {
+      const file = new URL(`statemachines/${name}.asl.json`, ROOT);
+      return [name, JSON.parse(readFileSync(file, 'utf8')) as unknown];
+    }),
+  );
+}

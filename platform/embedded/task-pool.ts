@@ -36,6 +36,7 @@ export class TaskPool {
   readonly #idle: TaskThread[] = [];
   readonly #slots: Slots;
   readonly #start: () => Worker;
+  readonly #runs = new Set<string>();
   #closed = false;
 
   constructor(options: { workerFile: URL; workerData?: unknown; threads?: number; heapMiB?: number }) {
@@ -60,6 +61,11 @@ export class TaskPool {
     }
   }
 
+  /** Whether the run with this `WorkerTask.runId` goes on. */
+  isRunning(runId: string): boolean {
+    return this.#runs.has(runId);
+  }
+
   /** Ends all threads, whatever they do; what still waits for one fails. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -68,9 +74,12 @@ export class TaskPool {
 
   async #runInThread(task: PooledTask): Promise<Value> {
     const thread = this.#idle.pop() ?? this.#startThread();
+    const runId = randomUUID();
+    this.#runs.add(runId);
     try {
-      return await thread.run(task);
+      return await thread.run(task, runId);
     } finally {
+      this.#runs.delete(runId);
       if (!thread.ended) {
         this.#idle.push(thread);
         thread.rest(IDLE_MS);
@@ -156,7 +165,7 @@ class TaskThread {
     return this.#ended;
   }
 
-  async run({ workflow, state, payload, signal, timeoutMs }: PooledTask): Promise<Value> {
+  async run({ workflow, state, payload, signal, timeoutMs }: PooledTask, runId: string): Promise<Value> {
     clearTimeout(this.#idleTimer);
     this.#worker.ref();
     let stopReason: unknown;
@@ -175,7 +184,7 @@ class TaskThread {
       if (stopReason) throw stopReason;
       timer = setTimeout(() => stop(timeoutError(state, timeoutMs)), Math.min(timeoutMs, MAX_TIMER_MS));
       const deadline = new Date(Date.now() + timeoutMs);
-      this.#send({ kind: 'run', task: { workflow, state, payload, runId: randomUUID(), deadline } });
+      this.#send({ kind: 'run', task: { workflow, state, payload, runId, deadline } });
       return resultOf(await this.#nextMessage());
     } catch (error) {
       throw stopReason ?? error;

@@ -1,4 +1,7 @@
-/** What an attribute may hold: JSON. Numbers are finite doubles; no `undefined`, no binary. */
+/**
+ * What an attribute may hold: JSON. Numbers are 0 or of 1e-130 to 9.99e125, plus or minus; texts are well-formed Unicode;
+ * names are neither empty nor `__proto__`; at most 31 containers in one another. No `undefined`, no binary.
+ */
 export type Value = string | number | boolean | null | readonly Value[] | { readonly [name: string]: Value };
 export type Scalar = string | number | boolean;
 
@@ -35,7 +38,10 @@ export type Conditions = Readonly<Record<string, Test>>;
 export type Write =
   /** Replaces the item or creates it; `unlessExists`: only creates. */
   | { readonly op: 'put'; readonly item: Item; readonly unlessExists?: boolean; readonly if?: Conditions }
-  /** Changes top-level attributes of an existing item; `upsert`: creates it when it is missing. `add` counts from 0. */
+  /**
+   * Changes top-level attributes of an existing item; `upsert`: creates it when it is missing. `add` counts from 0, in
+   * safe integers. Both keys of an index are set or removed together.
+   */
   | {
       readonly op: 'update';
       readonly key: Key;
@@ -63,7 +69,7 @@ export type TransactResult =
 
 export interface Query {
   readonly pk: string;
-  /** Reads an index (eventually consistent) instead of the table (strongly consistent). */
+  /** Reads an index (eventually consistent; equal sort keys in any order) instead of the table (strongly consistent). */
   readonly index?: IndexName;
   /** Only sort keys that begin so. */
   readonly prefix?: string;

@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { crc64Nvme, createCrc64Nvme } from '../contract/crc64nvme.ts';
+import { MIB } from '../contract/limits.ts';
+import { FileObjectStore } from '../platform/embedded/file-object-store.ts';
+import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
+import { openDatabase } from '../platform/embedded/open-database.ts';
+import type { SignedPartUrl } from '../platform/ports/object-store.ts';
+import { systemClock } from '../platform/system-clock.ts';
+
+const PART_BYTES = 64 * MIB;
+const PARTS = 8;
+const CONCURRENCY = 4;
+const ROUNDS = 7;
+const CHUNK_BYTES = MIB;
+const LEAST_RATIO = 0.7;
+
+/**
+ * How fast the embedded object store takes parts through its URLs, as a share of what bounds it: the slower of one
+ * sequential, synced write of the same bytes and a Node server that discards them, sent by the same client.
+ */
+export async function benchObjectStore(): Promise<
+  { name: string; value: number; unit: string; limit: number; holds: boolean }[]
+> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
+  const worker = new Worker(new URL(import.meta.url), { workerData: { benchObjectStoreIn: folder } });
+  try {
+    const [baseUrl] = (await once(worker, 'message')) as [string];
+    const rates = await measure(folder, baseUrl, worker);
+    const bound = Math.min(median(rates.disk), median(rates.sink));
+    const ratio = median(rates.store) / bound;
+    const rate = (name: string, values: readonly number[]) => ({
+      name: `object store: ${name}`,
+      value: Math.round(median(values)),
+      unit: 'MiB/s',
+      limit: 0,
+      holds: true,
+    });
+    return [
+      rate('synced sequential write', rates.disk),
+      rate('HTTP sink', rates.sink),
+      rate('CRC64NVME', rates.hash),
+      rate('parts stored', rates.store),
+      {
+        name: 'object store: parts stored, of the slower bound',
+        value: Number(ratio.toFixed(2)),
+        unit: 'x',
+        limit: LEAST_RATIO,
+        holds: ratio >= LEAST_RATIO,
+      },
+    ];
+  } finally {
+    await worker.terminate();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Rates in MiB/s of rounds that take turns, so that whatever else the machine does meets all of them; the first is not counted. */
+async function measure(folder: string, baseUrl: string, worker: Worker) {
+  const body = randomBytes(PART_BYTES);
+  const checksumCrc64Nvme = await crc64Nvme(body);
+  const plain = join(folder, 'plain');
+  const rates = { disk: [] as number[], sink: [] as number[], hash: [] as number[], store: [] as number[] };
+  const timed = async (run: () => Promise<void>) => {
+    const start = performance.now();
+    await run();
+    return (PARTS * PART_BYTES) / MIB / ((performance.now() - start) / 1_000);
+  };
+  for (let round = 0; round < ROUNDS; round++) {
+    worker.postMessage({ sizeBytes: PART_BYTES, checksumCrc64Nvme });
+    const [signed] = (await once(worker, 'message')) as [SignedPartUrl[]];
+    const measured = {
+      disk: await timed(() => writeFile(plain, body)),
+      sink: await timed(() =>
+        sendAll(
+          signed.map(({ headers }) => ({ url: `${baseUrl}/sink`, headers })),
+          body,
+        ),
+      ),
+      hash: await timed(() => hashAll(body)),
+      store: await timed(() => sendAll(signed, body)),
+    };
+    await rm(plain);
+    if (round === 0) continue;
+    for (const name of ['disk', 'sink', 'hash', 'store'] as const) rates[name].push(measured[name]);
+  }
+  return rates;
+}
+
+async function hashAll(body: Uint8Array): Promise<void> {
+  const hash = await createCrc64Nvme();
+  for (let i = 0; i < PARTS; i++)
+    for (let at = 0; at < body.length; at += CHUNK_BYTES) hash.update(body.subarray(at, at + CHUNK_BYTES));
+}
+
+/** All bytes of a round in one file. */
+async function writeFile(path: string, body: Uint8Array): Promise<void> {
+  const file = await open(path, 'w');
+  for (let i = 0; i < PARTS; i++)
+    for (let at = 0; at < body.length; at += CHUNK_BYTES) await file.write(body, at, CHUNK_BYTES);
+  await file.sync();
+  await file.close();
+}
+
+async function sendAll(targets: readonly Pick<SignedPartUrl, 'url' | 'headers'>[], body: Uint8Array): Promise<void> {
+  const rest = targets.values();
+  const sender = async () => {
+    for (const target of rest) await send(target, body);
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, sender));
+}
+
+async function send({ url, headers }: Pick<SignedPartUrl, 'url' | 'headers'>, body: Uint8Array): Promise<void> {
+  const sending = request(url, { method: 'PUT', headers: { ...headers, 'content-length': body.length } });
+  const answered = once(sending, 'response');
+  for (let at = 0; at < body.length; at += CHUNK_BYTES)
+    if (!sending.write(body.subarray(at, at + CHUNK_BYTES))) await once(sending, 'drain');
+  sending.end();
+  const [response] = await answered;
+  if (response.statusCode !== 200) throw new Error(`the server answered ${response.statusCode}`);
+  await once(response.resume(), 'end');
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
+}
+
+/** In a thread of its own, as the sender is not part of what is measured: the store's server, with a sink beside it. */
+async function serve(folder: string): Promise<void> {
+  const server = createServer((req, res) => {
+    if (req.url === '/sink') req.resume().on('end', () => res.end());
+    else void handler(req, res);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const store = new FileObjectStore({
+    folder: join(folder, 'objects'),
+    database: openDatabase(join(folder, 'objects.db')),
+    baseUrl,
+    signingKey: randomBytes(32),
+    clock: systemClock,
+  });
+  const handler = objectsHttpHandler(store);
+  let previous = { key: 'k', multipartId: '' };
+  parentPort?.on('message', async (part: { sizeBytes: number; checksumCrc64Nvme: string }) => {
+    await store.abortMultipart(previous);
+    const { multipartId } = await store.createMultipart({ key: 'k', contentType: 'x/y', checksums: true });
+    previous = { key: 'k', multipartId };
+    const parts = Array.from({ length: PARTS }, (_, i) => ({ partNumber: i + 1, ...part }));
+    parentPort?.postMessage(await store.signParts({ ...previous, expiresInSeconds: 600, parts }));
+  });
+  parentPort?.postMessage(baseUrl);
+}
+
+if (!isMainThread && workerData?.benchObjectStoreIn) await serve(workerData.benchObjectStoreIn);

@@ -1,0 +1,105 @@
+import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
+import type { UploadState } from '../../contract/uploads.ts';
+import type { Page } from '../../platform/ports/table.ts';
+import type { Caller, Handlers, Request } from '../runtime/api.ts';
+import { abortUpload } from './abort-upload.ts';
+import { completeUpload } from './complete-upload.ts';
+import type { UploadsDeps } from './deps.ts';
+import { deleteFile, getFile } from './files.ts';
+import { getUpload } from './get-upload.ts';
+import { initUpload } from './init-upload.ts';
+import { asFile, asUpload, fileListPk, uploadListPk } from './records.ts';
+import { redirectPart } from './redirect-part.ts';
+import { signParts } from './sign-parts.ts';
+import { fileView, uploadView } from './views.ts';
+
+export type { UploadsDeps };
+
+/** Pages that one listing reads at most to find sessions that its filter lets through. */
+const MAX_PAGES_READ = 20;
+
+export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
+  return {
+    async initUpload({ caller: { tenantId }, headers, body }) {
+      const { created, ...answer } = await initUpload(deps, {
+        tenantId,
+        body,
+        idempotencyKey: headers['idempotency-key'],
+      });
+      return { status: created ? 201 : 200, body: answer };
+    },
+
+    async signParts({ caller, params, body }) {
+      return { status: 200, body: { parts: await signParts(deps, caller.tenantId, params.upload_id, body) } };
+    },
+
+    async redirectPart({ caller: { tenantId }, params, query, hasBodyBytes }) {
+      const { upload_id: uploadId, part_number: partNumber } = params;
+      const part = { tenantId, uploadId, partNumber, checksum: query.checksum_crc64nvme, hasBodyBytes };
+      return { status: 307, headers: { location: await redirectPart(deps, part) } };
+    },
+
+    async getUpload({ caller, params, query }) {
+      const includeParts = query.include === 'parts';
+      return { status: 200, body: await getUpload(deps, caller.tenantId, params.upload_id, { includeParts }) };
+    },
+
+    async completeUpload({ caller, params, body }) {
+      const { upload, file } = await completeUpload(deps, caller.tenantId, params.upload_id, body);
+      if (!file) return { status: 202, body: { upload: uploadView(upload) } };
+      return { status: 200, body: { upload: uploadView(upload), file: fileView(file) } };
+    },
+
+    async abortUpload({ caller, params }) {
+      return { status: 200, body: uploadView(await abortUpload(deps, caller.tenantId, params.upload_id)) };
+    },
+
+    async listUploads({ caller, query }) {
+      const { items, next } = await listUploads(deps, caller, query);
+      return { status: 200, body: { items: items.map(uploadView), ...next } };
+    },
+
+    async listFiles({ caller, query }) {
+      const page = await deps.table.query({ ...newestFirst(query), pk: fileListPk(caller.tenantId) });
+      return { status: 200, body: { items: page.items.map((item) => fileView(asFile(item))), ...nextCursor(page) } };
+    },
+
+    async getFile({ caller, params }) {
+      return { status: 200, body: fileView(await getFile(deps, caller.tenantId, params.file_id)) };
+    },
+
+    async downloadFile({ caller, params }) {
+      const { object_key: key, name: fileName } = await getFile(deps, caller.tenantId, params.file_id);
+      const { url, expiresAt } = await deps.objects.signGet({ key, fileName, expiresInSeconds: DEFAULT_URL_SECONDS });
+      return { status: 200, body: { url, expires_at: expiresAt.toISOString() } };
+    },
+
+    async deleteFile({ caller, params }) {
+      await deleteFile(deps, caller.tenantId, params.file_id);
+      return { status: 204 };
+    },
+  };
+}
+
+/** A page may be shorter than asked for when there is a filter. */
+async function listUploads(deps: UploadsDeps, { tenantId }: Caller, query: Request<'listUploads'>['query']) {
+  const matches = (upload: { state: UploadState }) => query.state === undefined || upload.state === query.state;
+  let { cursor } = query;
+  for (let read = 1; ; read += 1) {
+    const page = await deps.table.query({
+      ...newestFirst({ limit: query.limit, cursor }),
+      pk: uploadListPk(tenantId),
+    });
+    const items = page.items.map(asUpload).filter(matches);
+    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
+    cursor = page.cursor;
+  }
+}
+
+function newestFirst({ limit, cursor }: { limit: number; cursor?: string | undefined }) {
+  return { index: 'g1' as const, descending: true, limit, ...(cursor === undefined ? {} : { cursor }) };
+}
+
+function nextCursor({ cursor }: Page): { next_cursor?: string } {
+  return cursor === undefined ? {} : { next_cursor: cursor };
+}

@@ -1,0 +1,145 @@
+import type { Item } from '../../platform/ports/table.ts';
+import { carryThrough } from './carry-through.ts';
+import { cleanUp } from './clean-up.ts';
+import type { UploadsDeps } from './deps.ts';
+import { finishDelete } from './files.ts';
+import { moveUpload } from './move-upload.ts';
+import {
+  asFile,
+  asUpload,
+  DUE_SHARDS,
+  dueIndex,
+  duePk,
+  isDue,
+  ORPHANS_KEY,
+  parseObjectKey,
+  readUpload,
+  UPLOAD_SK,
+  type UploadRecord,
+} from './records.ts';
+import { hasFailed } from './transitions.ts';
+
+/** Of each shard in one run; what is left is due at the next. */
+const MAX_PER_SHARD = 100;
+/** A run takes up nothing new after this long: what it is at may take minutes more, and its function has five. */
+const RUN_MS = 120_000;
+/** What could not be done is tried again after this long, so that it holds up nothing else. */
+const RETRY_MS = 5 * 60_000;
+
+/** Pages of multipart uploads looked at in one run, and how long after a whole search the next begins. */
+const ORPHAN_PAGES = 2;
+const ORPHANS_EVERY_MS = 3_600_000;
+/** Longer than any request between creating a multipart upload and recording its session. */
+const ORPHAN_AGE_MS = 3_600_000;
+
+/** How many sessions, files and multipart uploads each kind of work was done for. */
+export interface SweepReport {
+  expired: number;
+  /** Completions that nobody was waiting for any more, whichever way they ended. */
+  settled: number;
+  cleaned: number;
+  deleted: number;
+  orphans: number;
+  errors: number;
+}
+
+/** Does what is due: expires sessions, ends completions that got stuck, deletes what no session or file needs any more. */
+export async function sweepUploads(deps: UploadsDeps): Promise<SweepReport> {
+  const report = { expired: 0, settled: 0, cleaned: 0, deleted: 0, orphans: 0, errors: 0 };
+  const startedMs = deps.clock.now().getTime();
+  const isOver = () => deps.clock.now().getTime() - startedMs >= RUN_MS;
+  for (let shard = 0; shard < DUE_SHARDS && !isOver(); shard += 1) {
+    const page = await deps.table.query({ pk: duePk(shard), index: 'g2', limit: MAX_PER_SHARD });
+    for (const indexed of page.items) {
+      // They sort by when they are due.
+      if (isOver() || !isDue(indexed, deps.clock.now())) break;
+      await tryDoing(deps, report, indexed);
+    }
+  }
+  if (!isOver()) await abortOrphans(deps, report);
+  return report;
+}
+
+/** One item's trouble is not the others'. */
+async function tryDoing(deps: UploadsDeps, report: SweepReport, { pk, sk }: Item): Promise<void> {
+  // The index only says where to look.
+  const item = await deps.table.get({ pk, sk });
+  if (!item || !isDue(item, deps.clock.now())) return;
+  try {
+    if (sk === UPLOAD_SK) await sweepUpload(deps, report, asUpload(item));
+    else {
+      await finishDelete(deps, asFile(item));
+      report.deleted += 1;
+    }
+  } catch (error) {
+    report.errors += 1;
+    deps.log.error('sweep failed', { tenant_id: item.tenant_id, id: item.file_id ?? item.upload_id, error });
+    await postpone(deps, item);
+  }
+}
+
+async function postpone({ table, clock }: UploadsDeps, item: Item): Promise<void> {
+  const later = new Date(clock.now().getTime() + RETRY_MS);
+  await table.write({
+    op: 'update',
+    key: { pk: item.pk, sk: item.sk },
+    if: { g2sk: String(item.g2sk) },
+    set: dueIndex(String(item.sk === UPLOAD_SK ? item.upload_id : item.file_id), later),
+  });
+}
+
+async function sweepUpload(deps: UploadsDeps, report: SweepReport, upload: UploadRecord): Promise<void> {
+  if (upload.state === 'completing') {
+    if (await carryThrough(deps, upload)) report.settled += 1;
+    return;
+  }
+  const ended = upload.state === 'open' ? await moveUpload(deps, upload, 'expire') : upload;
+  if (!ended || !hasFailed(ended.state)) return;
+  if (ended !== upload) report.expired += 1;
+  await cleanUp(deps, ended);
+  report.cleaned += 1;
+}
+
+interface Search {
+  readonly cursor?: string;
+  /** Epoch milliseconds. */
+  readonly next_at?: number;
+}
+
+/**
+ * Aborts multipart uploads that no session needs: of requests that ended before they recorded one, or of sessions that
+ * have ended. A search goes over all of them, some pages a run.
+ */
+async function abortOrphans(deps: UploadsDeps, report: SweepReport): Promise<void> {
+  const { table, objects, clock } = deps;
+  const now = clock.now().getTime();
+  const search = ((await table.get(ORPHANS_KEY)) ?? {}) as Search;
+  if ((search.next_at ?? 0) > now) return;
+  let { cursor } = search;
+  for (let pages = 0; pages < ORPHAN_PAGES; pages += 1) {
+    const page = await objects.listMultiparts({ prefix: 'tenant/', ...(cursor ? { cursor } : {}) });
+    for (const multipart of page.items) {
+      if (now - multipart.createdAt.getTime() < ORPHAN_AGE_MS || (await isNeeded(deps, multipart))) continue;
+      await objects.abortMultipart(multipart);
+      report.orphans += 1;
+    }
+    cursor = page.cursor;
+    if (!cursor) break;
+  }
+  await table.write({
+    op: 'put',
+    item: { ...ORPHANS_KEY, ...(cursor ? { cursor } : { next_at: now + ORPHANS_EVERY_MS }) },
+  });
+}
+
+async function isNeeded({ table }: UploadsDeps, multipart: { key: string; multipartId: string }): Promise<boolean> {
+  const ids = parseObjectKey(multipart.key);
+  // Not of this context.
+  if (!ids) return true;
+  const upload = await readUpload(table, ids.tenantId, ids.uploadId);
+  return upload !== undefined && upload.multipart_id === multipart.multipartId && !hasEnded(upload);
+}
+
+function hasEnded({ state }: UploadRecord): boolean {
+  return state === 'completed' || hasFailed(state);
+}

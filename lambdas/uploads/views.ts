@@ -1,0 +1,44 @@
+import type { File, Upload, UploadWithParts } from '../../contract/uploads.ts';
+import type { StoredPart } from '../../platform/ports/object-store.ts';
+import { partCount } from './parts.ts';
+import type { FileRecord, UploadRecord } from './records.ts';
+
+/** What the API shows of a session. */
+export function uploadView(upload: UploadRecord): Upload {
+  const { upload_id, state, name, size_bytes, content_type, integrity, part_size_bytes, fingerprint } = upload;
+  const { created_at, expires_at, completed_at, file_id, error } = upload;
+  return {
+    id: upload_id,
+    state,
+    name,
+    size_bytes,
+    content_type,
+    integrity,
+    part_size_bytes,
+    part_count: partCount(upload),
+    fingerprint,
+    created_at,
+    expires_at,
+    completed_at,
+    file_id,
+    error,
+  };
+}
+
+export function uploadWithProgress(
+  upload: UploadRecord,
+  progress: UploadWithParts['progress'],
+  parts?: readonly StoredPart[],
+): UploadWithParts {
+  const received = parts?.map(({ partNumber, sizeBytes, checksumCrc64Nvme }) => ({
+    part_number: partNumber,
+    size_bytes: sizeBytes,
+    ...(checksumCrc64Nvme ? { checksum_crc64nvme: checksumCrc64Nvme } : {}),
+  }));
+  return { ...uploadView(upload), progress, ...(received ? { parts: received } : {}) };
+}
+
+export function fileView(file: FileRecord): File {
+  const { file_id, upload_id, name, size_bytes, content_type, created_at, receipt } = file;
+  return { id: file_id, upload_id, name, size_bytes, content_type, created_at, receipt };
+}

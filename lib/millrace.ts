@@ -1,0 +1,25 @@
+import type { App } from 'aws-cdk-lib';
+import { workflows } from '../contract/workflows.ts';
+import { readSettings } from './settings.ts';
+import { EdgeStack } from './stacks/edge-stack.ts';
+import { FoundationStack } from './stacks/foundation-stack.ts';
+import { JobsStack } from './stacks/jobs-stack.ts';
+import { UploadsStack } from './stacks/uploads-stack.ts';
+import { WorkflowStack } from './stacks/workflow-stack.ts';
+
+/** Adds every stack of a deployment to the app; what can be set is in settings.ts. */
+export function addMillrace(app: App): void {
+  const settings = readSettings(app);
+  const name = (stack: string) => `${settings.prefix}-${stack}`;
+  const foundation = new FoundationStack(app, name('foundation'), settings);
+  const uploads = new UploadsStack(app, name('uploads'), settings, foundation);
+  const jobs = new JobsStack(app, name('jobs'), { settings, foundation, uploads, workflows: Object.keys(workflows) });
+  for (const workflow of Object.values(workflows)) {
+    new WorkflowStack(app, name(`workflow-${workflow.name}`), { settings, foundation, jobs, workflow });
+  }
+  new EdgeStack(app, name('edge'), settings, {
+    identity: foundation.identityApi,
+    uploads: uploads.api,
+    jobs: jobs.api,
+  });
+}

@@ -1,0 +1,65 @@
+import { type App, RemovalPolicy } from 'aws-cdk-lib';
+import { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import * as z from 'zod';
+import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
+
+/** Context given on the command line is text, in cdk.json it is JSON: both are taken. */
+const json = <T extends z.ZodType>(schema: T) => z.preprocess(fromJson, schema);
+
+function fromJson(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}
+
+const Settings = z.strictObject({
+  /** Begins the names of stacks and state machines: two deployments in one account differ in it. */
+  prefix: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,23}$/)
+    .default('millrace'),
+  /** False makes a trial: no deletion protection, and tables go with their stacks. */
+  keepData: json(z.boolean()).default(true),
+  /** OpenID Connect issuers whose JWTs are accepted beside API keys; their fields are those of lambdas/runtime/jwt.ts. */
+  issuers: json(
+    z.array(
+      z.strictObject({
+        issuer: z.url({ protocol: /^https$/ }),
+        audience: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+        jwks_uri: z.url({ protocol: /^https$/ }).optional(),
+        tenant_claim: z.string().optional(),
+        role_claim: z.string().optional(),
+      }),
+    ),
+  ).default([]),
+  /** Jobs of one tenant that run at the same time. */
+  runningJobsPerTenant: json(z.int().min(1).max(1_000)).default(DEFAULT_RUNNING_JOBS_PER_TENANT),
+  logRetentionDays: json(z.enum(RetentionDays)).default(RetentionDays.ONE_MONTH),
+  /** A key of the account for bucket and tables, instead of the keys that AWS manages. */
+  kmsKeyArn: z.string().startsWith('arn:').optional(),
+  /** Origin in presigned URLs in place of S3's own, for engines whose S3 has another address outside than inside. */
+  publicS3Endpoint: z.url().optional(),
+});
+export type Settings = z.output<typeof Settings>;
+
+/** Reads the settings from the CDK context (`-c name=value` or cdk.json); a misspelt one is an error. */
+export function readSettings(app: App): Settings {
+  const context: Record<string, unknown> = app.node.getAllContext();
+  // The CDK's own keys and those of cached look-ups have a colon in them, settings have none.
+  const own = Object.fromEntries(Object.entries(context).filter(([name]) => !name.includes(':')));
+  const parsed = Settings.safeParse(own);
+  if (!parsed.success) throw new Error(`the CDK context is wrong:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+export function removalPolicyOf(settings: Settings): RemovalPolicy {
+  return settings.keepData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+}
+
+/** State machines are named so; the jobs context finds them by it. */
+export function stateMachineName(settings: Settings, workflow: string): string {
+  return `${settings.prefix}-${workflow}`;
+}

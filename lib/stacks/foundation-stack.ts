@@ -1,0 +1,71 @@
+import { type App, CfnOutput, Stack } from 'aws-cdk-lib';
+import { EventBus } from 'aws-cdk-lib/aws-events';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import manifest from '../../package.json' with { type: 'json' };
+import { acknowledge } from '../constructs/acknowledge.ts';
+import { ContextTable } from '../constructs/context-table.ts';
+import { DataBucket } from '../constructs/data-bucket.ts';
+import { NodeFunction } from '../constructs/node-function.ts';
+import { removalPolicyOf, type Settings } from '../settings.ts';
+
+/** What the contexts share: the bus, the bucket, and who may call. */
+export class FoundationStack extends Stack {
+  readonly bus: EventBus;
+  readonly bucket: DataBucket;
+  readonly identityApi: NodeFunction;
+  readonly #identity: ContextTable;
+  readonly #settings: Settings;
+
+  constructor(app: App, id: string, settings: Settings) {
+    super(app, id, { description: 'Millrace: event bus, bucket, API keys' });
+    this.#settings = settings;
+    this.bus = new EventBus(this, 'Bus', { eventBusName: settings.prefix });
+    this.bucket = new DataBucket(this, 'Data', settings);
+    this.#identity = new ContextTable(this, 'Identity', settings);
+    const rootSecret = new Secret(this, 'RootSecret', {
+      description: 'Creates API keys of any tenant; accepted on the keys routes alone',
+      generateSecretString: { passwordLength: 43, excludePunctuation: true },
+      removalPolicy: removalPolicyOf(settings),
+    });
+    acknowledge(rootSecret, 'AwsSolutions-SMG4', 'It is changed by hand: whoever holds it has to be told.');
+
+    this.identityApi = new NodeFunction(this, 'IdentityApi', {
+      settings,
+      description: 'API: keys, health',
+      entry: 'lambdas/identity/api.ts',
+      memoryMiB: 512,
+      timeoutSeconds: 28,
+      environment: {
+        ...this.authEnvironment,
+        ROOT_SECRET_ARN: rootSecret.secretArn,
+        MILLRACE_VERSION: manifest.version,
+      },
+    });
+    this.#identity.allowReadAndWrite(this.identityApi.role);
+    this.identityApi.addToRolePolicy(
+      new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [rootSecret.secretArn] }),
+    );
+
+    new CfnOutput(this, 'RootSecretArn', { value: rootSecret.secretArn });
+    new CfnOutput(this, 'BucketName', { value: this.bucket.bucketName });
+    new CfnOutput(this, 'BusName', { value: this.bus.eventBusName });
+  }
+
+  /** What a function that answers requests needs to tell who calls; it must also be allowed to by `allowAuthentication`. */
+  get authEnvironment(): Record<string, string> {
+    return { IDENTITY_TABLE: this.#identity.table.tableName, JWT_ISSUERS: JSON.stringify(this.#settings.issuers) };
+  }
+
+  get bucketEnvironment(): Record<string, string> {
+    const { publicS3Endpoint } = this.#settings;
+    return {
+      BUCKET: this.bucket.bucketName,
+      ...(publicS3Endpoint ? { MILLRACE_PUBLIC_S3_ENDPOINT: publicS3Endpoint } : {}),
+    };
+  }
+
+  allowAuthentication(api: NodeFunction): void {
+    this.#identity.allow(api.role, ['dynamodb:GetItem', 'dynamodb:UpdateItem']);
+  }
+}

@@ -1,0 +1,141 @@
+import { type App, ArnFormat, Duration, Stack } from 'aws-cdk-lib';
+import { Rule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
+import { feedChanges } from '../constructs/change-feed.ts';
+import { ContextTable } from '../constructs/context-table.ts';
+import { DeadLetterQueue } from '../constructs/dead-letter-queue.ts';
+import { NodeFunction } from '../constructs/node-function.ts';
+import { runEvery } from '../constructs/run-every.ts';
+import { SigningRole } from '../constructs/signing-role.ts';
+import { type Settings, stateMachineName } from '../settings.ts';
+import type { FoundationStack } from './foundation-stack.ts';
+import type { UploadsStack } from './uploads-stack.ts';
+
+interface JobsStackProps {
+  readonly settings: Settings;
+  readonly foundation: FoundationStack;
+  readonly uploads: UploadsStack;
+  /** Names of the workflows. Their state machines are known by name, so that their stacks can come later. */
+  readonly workflows: readonly string[];
+}
+
+/** Jobs and their tasks: the ledger, dispatch, settlement. */
+export class JobsStack extends Stack {
+  readonly table: ContextTable;
+  readonly api: NodeFunction;
+
+  constructor(app: App, id: string, { settings, foundation, uploads, workflows }: JobsStackProps) {
+    super(app, id, { description: 'Millrace: jobs and tasks' });
+    const { bucket, bus } = foundation;
+    this.table = new ContextTable(this, 'Jobs', settings);
+    const deadLetters = new DeadLetterQueue(this, 'DeadLetters');
+    const executions = new Executions(this, settings, workflows);
+    const environment = {
+      JOBS_TABLE: this.table.table.tableName,
+      UPLOADS_TABLE: uploads.table.table.tableName,
+      BUS_NAME: bus.eventBusName,
+      STATE_MACHINE_ARN_PREFIX: executions.arnPrefix,
+      RUNNING_JOBS_PER_TENANT: String(settings.runningJobsPerTenant),
+      ...foundation.bucketEnvironment,
+    };
+
+    this.api = new NodeFunction(this, 'Api', {
+      settings,
+      description: 'API: jobs, tasks, artifacts, workflows',
+      entry: 'lambdas/jobs/api.ts',
+      memoryMiB: 1_769,
+      timeoutSeconds: 28,
+      environment: { ...environment, ...foundation.authEnvironment },
+    });
+    foundation.allowAuthentication(this.api);
+    const signing = new SigningRole(this, 'Signing', {
+      signer: this.api.role,
+      bucket,
+      keys: 'tenant/*/jobs/*',
+      actions: ['Get'],
+    });
+    this.api.addEnvironment('SIGNING_ROLE_ARN', signing.roleArn);
+
+    const feed = new NodeFunction(this, 'Feed', {
+      settings,
+      description: 'Dispatches jobs, counts progress, tells of changes',
+      entry: 'lambdas/jobs/feed.ts',
+      memoryMiB: 1_024,
+      timeoutSeconds: 60,
+      environment,
+    });
+    feedChanges({ table: this.table.table, consumer: feed, deadLetters, prefixes: ['JOB', 'TASK#'] });
+
+    const settle = new NodeFunction(this, 'Settle', {
+      settings,
+      description: 'Settles a job when its execution has ended',
+      entry: 'lambdas/jobs/settle-entry.ts',
+      memoryMiB: 1_024,
+      timeoutSeconds: 60,
+      environment,
+    });
+    new Rule(settle, 'ExecutionEnded', {
+      description: 'An execution of a workflow has ended',
+      eventPattern: {
+        source: ['aws.states'],
+        detailType: ['Step Functions Execution Status Change'],
+        detail: {
+          status: ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'],
+          stateMachineArn: executions.stateMachineArns,
+        },
+      },
+      targets: [new LambdaFunction(settle, { deadLetterQueue: deadLetters })],
+    });
+
+    const reconcile = new NodeFunction(this, 'Reconcile', {
+      settings,
+      description: 'Takes up jobs that lost their event, their execution or their runner',
+      entry: 'lambdas/jobs/reconcile-entry.ts',
+      memoryMiB: 1_024,
+      timeoutSeconds: 300,
+      environment,
+    });
+    runEvery(reconcile, Duration.minutes(1), deadLetters);
+
+    for (const worker of [this.api, feed, settle, reconcile]) this.table.allowReadAndWrite(worker.role);
+    uploads.table.allowRead(this.api.role);
+    bus.grantPutEventsTo(feed);
+    executions.allowStop(this.api.role);
+    for (const worker of [feed, settle, reconcile]) executions.allowAll(worker.role);
+  }
+}
+
+/** The workflows' executions, by the names of their state machines. */
+class Executions {
+  readonly arnPrefix: string;
+  readonly stateMachineArns: string[];
+  readonly #executionArns: string[];
+
+  constructor(stack: Stack, settings: Settings, workflows: readonly string[]) {
+    const arn = (resource: string, resourceName: string) =>
+      stack.formatArn({ service: 'states', resource, resourceName, arnFormat: ArnFormat.COLON_RESOURCE_NAME });
+    this.arnPrefix = arn('stateMachine', stateMachineName(settings, ''));
+    this.stateMachineArns = workflows.map((name) => arn('stateMachine', stateMachineName(settings, name)));
+    this.#executionArns = workflows.map((name) => arn('execution', `${stateMachineName(settings, name)}:*`));
+  }
+
+  allowStop(role: IRole): void {
+    this.#allowOnExecutions(role, ['states:StopExecution']);
+  }
+
+  allowAll(role: IRole): void {
+    role.addToPrincipalPolicy(
+      new PolicyStatement({ actions: ['states:StartExecution'], resources: this.stateMachineArns }),
+    );
+    this.#allowOnExecutions(role, ['states:StopExecution', 'states:DescribeExecution']);
+  }
+
+  #allowOnExecutions(role: IRole, actions: string[]): void {
+    role.addToPrincipalPolicy(new PolicyStatement({ actions, resources: this.#executionArns }));
+    for (const arn of this.#executionArns) {
+      acknowledgeWildcard(role, arn, 'Every attempt of a job is an execution of its own.');
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import { type App, Stack } from 'aws-cdk-lib';
+import type { WorkflowEntry } from '../../contract/workflows.ts';
+import { TaskFunction } from '../constructs/task-function.ts';
+import { Workflow } from '../constructs/workflow.ts';
+import { type Settings, stateMachineName } from '../settings.ts';
+import type { FoundationStack } from './foundation-stack.ts';
+import type { JobsStack } from './jobs-stack.ts';
+
+interface WorkflowStackProps {
+  readonly settings: Settings;
+  readonly foundation: FoundationStack;
+  readonly jobs: JobsStack;
+  readonly workflow: WorkflowEntry;
+}
+
+/** One workflow: its state machine and the Lambdas of its tasks. */
+export class WorkflowStack extends Stack {
+  constructor(app: App, id: string, { settings, foundation, jobs, workflow }: WorkflowStackProps) {
+    super(app, id, { description: `Millrace: workflow ${workflow.name}` });
+    const environment = { JOBS_TABLE: jobs.table.table.tableName, ...foundation.bucketEnvironment };
+    const functions = Object.entries(workflow.tasks).map(([state, task]) => {
+      const description = `${workflow.name}: ${state}`;
+      const taskFunction = new TaskFunction(this, state, { settings, description, task, environment });
+      jobs.table.allowReadAndWrite(taskFunction.role);
+      foundation.bucket.allowObjects(taskFunction.role, 'tenant/*', 'Get');
+      foundation.bucket.allowObjects(taskFunction.role, 'tenant/*/jobs/*', 'Put');
+      foundation.bucket.allowList(taskFunction.role);
+      return [state, taskFunction] as const;
+    });
+    new Workflow(this, 'Workflow', {
+      settings,
+      stateMachineName: stateMachineName(settings, workflow.name),
+      definitionFile: `statemachines/${workflow.name}.asl.json`,
+      tasks: Object.fromEntries(functions),
+    });
+  }
+}

@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
+import { dirname, relative } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import cliProgress from 'cli-progress';
+import * as z from 'zod';
+import { Millrace } from '../client/index.ts';
+import { SetupError } from './data-folder.ts';
+import { writeDemoFile } from './demo-file.ts';
+
+const CLI = fileURLToPath(new URL('../cli/bin/millrace.js', import.meta.url));
+
+/** What the job says in summary.json, as far as the demo compares it with what it sent. */
+const Summary = z.looseObject({ rows: z.int(), scored_rows: z.int(), bad_rows: z.int() });
+
+export interface DemoOptions {
+  readonly url: string;
+  readonly apiKey: string;
+  /** The CSV: made unless it is there with this size or a little more. */
+  readonly file: string;
+  readonly sizeBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The main job, as a user would do it with the CLI: makes a file, uploads it, scores its rows, shows the artifacts.
+ * Answers whether all of it went right.
+ */
+export async function runDemo({ url, apiKey, file, sizeBytes, signal }: DemoOptions): Promise<boolean> {
+  const path = relative(process.cwd(), file);
+  say(`1. A file to work on: ${path}`);
+  await makeFile(file, sizeBytes, signal);
+
+  const cli = (...args: string[]) => runCli(args, { url, apiKey, signal });
+  say(`\n2. $ npx millrace upload ${path}`);
+  const uploaded = await cli('upload', path);
+  const fileId = /^file_\w+/m.exec(uploaded.stdout)?.[0];
+  if (uploaded.code !== 0 || !fileId) return false;
+
+  say(`\n3. $ npx millrace run inference --file file_id=${fileId} --wait`);
+  const ran = await cli('run', 'inference', '--file', `file_id=${fileId}`, '--wait');
+  const jobId = /^job_\w+/m.exec(ran.stdout)?.[0];
+  if (ran.code !== 0 || !jobId) return false;
+
+  const millrace = new Millrace({ url, apiKey });
+  const summary = await readSummary(millrace, jobId, signal);
+  say(`\nsummary.json\n${JSON.stringify(summary, null, 2)}`);
+  sayTimes(await millrace.jobs.get(jobId), summary.rows);
+  if (summary.scored_rows === summary.rows && summary.rows > 0) return true;
+  process.stderr.write(`Of ${summary.rows} rows only ${summary.scored_rows} could be scored.\n`);
+  return false;
+}
+
+async function makeFile(file: string, sizeBytes: number, signal: AbortSignal): Promise<void> {
+  if (existsSync(file) && statSync(file).size >= sizeBytes) return;
+  mkdirSync(dirname(file), { recursive: true });
+  const { bavail, bsize } = statfsSync(dirname(file));
+  // The file, its upload and its predictions.
+  if (bavail * bsize < 3 * sizeBytes) {
+    throw new SetupError(
+      `the demo needs ${megabytes(3 * sizeBytes)} of free disk space: free some, or make it smaller with --size 64MB`,
+    );
+  }
+  const bar = process.stderr.isTTY
+    ? new cliProgress.SingleBar({ format: 'making it {bar} {percentage} %', barsize: 24, clearOnComplete: true })
+    : undefined;
+  bar?.start(sizeBytes, 0);
+  const rows = await writeDemoFile(file, sizeBytes, (written) => {
+    signal.throwIfAborted();
+    bar?.update(Math.min(written, sizeBytes));
+  }).finally(() => bar?.stop());
+  say(`   ${megabytes(statSync(file).size)}, ${rows.toLocaleString('en')} rows of 16 numbers, always the same`);
+}
+
+async function runCli(
+  args: readonly string[],
+  { url, apiKey, signal }: Pick<DemoOptions, 'url' | 'apiKey' | 'signal'>,
+): Promise<{ code: number; stdout: string }> {
+  signal.throwIfAborted();
+  const env = { ...process.env, MILLRACE_URL: url, MILLRACE_API_KEY: apiKey };
+  const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const stop = () => child.kill('SIGINT');
+  signal.addEventListener('abort', stop, { once: true });
+  const exit = new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code ?? 1));
+  });
+  let stdout = '';
+  for await (const line of createInterface({ input: child.stdout })) {
+    stdout += `${line}\n`;
+    say(line);
+  }
+  const code = await exit;
+  signal.removeEventListener('abort', stop);
+  signal.throwIfAborted();
+  return { code, stdout };
+}
+
+async function readSummary(millrace: Millrace, jobId: string, signal: AbortSignal): Promise<z.infer<typeof Summary>> {
+  const { items } = await millrace.jobs.artifacts(jobId, { limit: 500 });
+  const artifact = items.find(({ name }) => name === 'summary.json');
+  if (!artifact) throw new Error(`${jobId} has no summary.json`);
+  return Summary.parse(await (await fetch(artifact.url, { signal })).json());
+}
+
+function sayTimes(job: { started_at?: string | undefined; completed_at?: string | undefined }, rows: number): void {
+  const seconds = (Date.parse(job.completed_at ?? '') - Date.parse(job.started_at ?? '')) / 1_000;
+  say(`${rows.toLocaleString('en')} rows scored in ${seconds.toFixed(1)} s`);
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,280 @@
+import { Match } from 'aws-cdk-lib/assertions';
+import { describe, expect, test } from 'vitest';
+import { ERRORS } from '../../contract/errors.ts';
+import { routes } from '../../contract/routes.ts';
+import { workflows } from '../../contract/workflows.ts';
+import { resourcesOf, synthesize } from './synth.ts';
+
+const { templates } = synthesize();
+const of = (type: string) => resourcesOf(templates, type);
+const one = (type: string) => of(type)[0]?.properties;
+
+describe('tables', () => {
+  test('are encrypted, recoverable, protected, with a stream, a ttl and two indexes', () => {
+    const tables = of('AWS::DynamoDB::Table');
+    expect(tables).toHaveLength(3);
+    for (const { properties } of tables) {
+      expect(properties).toMatchObject({
+        BillingMode: 'PAY_PER_REQUEST',
+        SSESpecification: { SSEEnabled: true },
+        PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+        DeletionProtectionEnabled: true,
+        StreamSpecification: { StreamViewType: 'NEW_AND_OLD_IMAGES' },
+        TimeToLiveSpecification: { AttributeName: 'ttl', Enabled: true },
+        KeySchema: [{ AttributeName: 'pk' }, { AttributeName: 'sk' }],
+      });
+      const indexes = properties.GlobalSecondaryIndexes;
+      expect(indexes.map((index: { KeySchema: unknown }) => index.KeySchema)).toMatchObject([
+        [{ AttributeName: 'g1pk' }, { AttributeName: 'g1sk' }],
+        [{ AttributeName: 'g2pk' }, { AttributeName: 'g2sk' }],
+      ]);
+      // Names have 3–255 characters.
+      for (const { IndexName } of indexes) expect(IndexName.length).toBeGreaterThanOrEqual(3);
+    }
+  });
+
+  test('have no data that a stack would delete, unless the settings say so', () => {
+    const deletions = (stacks: typeof templates) =>
+      ['AWS::DynamoDB::Table', 'AWS::S3::Bucket'].flatMap((type) =>
+        Object.values(stacks).flatMap((stack) => Object.values(stack.findResources(type)).map((r) => r.DeletionPolicy)),
+      );
+    expect(new Set(deletions(templates))).toEqual(new Set(['Retain']));
+    expect(new Set(deletions(synthesize({ context: { keepData: false } }).templates))).toEqual(new Set(['Delete']));
+  });
+});
+
+describe('bucket', () => {
+  test('is private, encrypted, and takes TLS alone', () => {
+    expect(of('AWS::S3::Bucket')).toHaveLength(1);
+    expect(one('AWS::S3::Bucket')).toMatchObject({
+      PublicAccessBlockConfiguration: {
+        BlockPublicAcls: true,
+        BlockPublicPolicy: true,
+        IgnorePublicAcls: true,
+        RestrictPublicBuckets: true,
+      },
+      BucketEncryption: {
+        ServerSideEncryptionConfiguration: [{ ServerSideEncryptionByDefault: { SSEAlgorithm: 'AES256' } }],
+      },
+    });
+    templates['millrace-foundation']?.hasResourceProperties('AWS::S3::BucketPolicy', {
+      PolicyDocument: {
+        Statement: Match.arrayWith([
+          Match.objectLike({
+            Effect: 'Deny',
+            Action: 's3:*',
+            Principal: { AWS: '*' },
+            Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+          }),
+        ]),
+      },
+    });
+  });
+
+  test('lets pages of any site use presigned URLs, and read what they need of the answer', () => {
+    expect(one('AWS::S3::Bucket').CorsConfiguration.CorsRules).toMatchObject([
+      {
+        AllowedOrigins: ['*'],
+        AllowedMethods: ['PUT', 'GET', 'HEAD'],
+        ExposedHeaders: expect.arrayContaining(['ETag', 'x-amz-checksum-crc64nvme']),
+      },
+    ]);
+  });
+
+  test('aborts an upload that was forgotten, a day after its session has ended', () => {
+    expect(one('AWS::S3::Bucket').LifecycleConfiguration.Rules).toMatchObject([
+      { AbortIncompleteMultipartUpload: { DaysAfterInitiation: 8 }, Status: 'Enabled' },
+    ]);
+  });
+});
+
+describe('functions', () => {
+  test('run on arm64 and Node.js 24, are traced, and write to a log with an end', () => {
+    const functions = of('AWS::Lambda::Function');
+    const tasks = Object.values(workflows).flatMap((workflow) => Object.keys(workflow.tasks));
+    expect(functions).toHaveLength(8 + tasks.length);
+    for (const { properties } of functions) {
+      expect(properties).toMatchObject({
+        Runtime: 'nodejs24.x',
+        Architectures: ['arm64'],
+        TracingConfig: { Mode: 'Active' },
+        LoggingConfig: { LogGroup: { Ref: expect.any(String) } },
+      });
+    }
+    for (const { properties } of of('AWS::Logs::LogGroup')) expect(properties.RetentionInDays).toBe(30);
+  });
+
+  test('that answer requests give up before API Gateway does', () => {
+    const apis = of('AWS::Lambda::Function').filter(({ properties }) => properties.Description.startsWith('API:'));
+    expect(apis).toHaveLength(3);
+    for (const { properties } of apis) expect(properties.Timeout).toBeLessThan(29);
+  });
+
+  test('of tasks have the memory and time that the contract says', () => {
+    for (const { name, tasks } of Object.values(workflows)) {
+      for (const [state, task] of Object.entries(tasks)) {
+        templates[`millrace-workflow-${name}`]?.hasResourceProperties('AWS::Lambda::Function', {
+          Description: `${name}: ${state}`,
+          MemorySize: task.memoryMiB ?? 1_024,
+          Timeout: task.timeoutSeconds ?? 300,
+        });
+      }
+    }
+  });
+
+  test('that consume a table tell which changes failed, and leave hopeless ones in a queue', () => {
+    const mappings = of('AWS::Lambda::EventSourceMapping');
+    expect(mappings).toHaveLength(2);
+    for (const { properties } of mappings) {
+      expect(properties).toMatchObject({
+        BisectBatchOnFunctionError: true,
+        FunctionResponseTypes: ['ReportBatchItemFailures'],
+        MaximumRetryAttempts: 10,
+        StartingPosition: 'TRIM_HORIZON',
+        DestinationConfig: { OnFailure: { Destination: expect.anything() } },
+      });
+    }
+  });
+});
+
+describe('permissions', () => {
+  interface Statement {
+    Effect: string;
+    Action: string | string[];
+    Resource: unknown;
+  }
+  const statements = of('AWS::IAM::Policy').flatMap(({ id, properties }) =>
+    properties.PolicyDocument.Statement.map((statement: Statement) => ({ id, ...statement })),
+  );
+  const actionsOf = ({ Action }: Statement) => [Action].flat();
+
+  test('name every action', () => {
+    expect(statements.filter((statement) => actionsOf(statement).some((action) => action.includes('*')))).toEqual([]);
+  });
+
+  test('are for single resources, where AWS has those', () => {
+    const wide = statements.filter(({ Resource }) => [Resource].flat().includes('*')).flatMap(actionsOf);
+    const withoutResources = /^(xray:|dynamodb:ListStreams$|logs:.*(LogDeliver|ResourcePolic|LogGroups))/;
+    expect(wide.filter((action) => !withoutResources.test(action))).toEqual([]);
+  });
+
+  test('to sign URLs are a role of its own, which can put and get objects and nothing else', () => {
+    const signers = statements.filter(({ id }) => id.includes('Signing'));
+    expect(new Set(signers.flatMap(actionsOf))).toEqual(new Set(['s3:GetObject', 's3:PutObject']));
+  });
+
+  test('to start executions are not with any API', () => {
+    const starters = statements.filter((statement) => actionsOf(statement).includes('states:StartExecution'));
+    expect(starters.map(({ id }) => id.replace(/RoleDefault.*/, '')).sort()).toEqual(
+      ['Feed', 'Reconcile', 'Settle'].map((name) => `millrace-jobs/${name}`),
+    );
+  });
+
+  test('use no managed policy but the one that API Gateway asks for', () => {
+    const managed = of('AWS::IAM::Role').filter(({ properties }) => properties.ManagedPolicyArns);
+    expect(managed.map(({ id }) => id)).toEqual([expect.stringContaining('CloudWatchRole')]);
+  });
+});
+
+describe('API', () => {
+  const resources = Object.fromEntries(
+    of('AWS::ApiGateway::Resource').map(({ id, properties }) => [id.split('/')[1], properties]),
+  );
+  const pathOf = ({ Ref: id }: { Ref?: string }): string => {
+    const resource = id ? resources[id] : undefined;
+    return resource ? `${pathOf(resource.ParentId)}/${resource.PathPart}` : '';
+  };
+  const methods = of('AWS::ApiGateway::Method').map(({ properties }) => ({
+    route: `${properties.HttpMethod} ${pathOf(properties.ResourceId)}`,
+    uri: JSON.stringify(properties.Integration.Uri),
+  }));
+  const contract = Object.values(routes);
+
+  test('has the routes of the contract and no others, each with its context', () => {
+    const proxied = methods.filter(({ route }) => !route.startsWith('OPTIONS '));
+    expect(proxied.map(({ route }) => route).sort()).toEqual(
+      contract.map(({ method, path }) => `${method} ${path}`).sort(),
+    );
+    const stacks = { identity: 'millrace-foundation', uploads: 'millrace-uploads', jobs: 'millrace-jobs' };
+    for (const { method, path, context } of contract) {
+      expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[context]}:Exports`);
+    }
+  });
+
+  test('answers a preflight request on every path', () => {
+    const preflights = methods.filter(({ route }) => route.startsWith('OPTIONS ')).map(({ route }) => route.slice(8));
+    expect(preflights.sort()).toEqual([...new Set(contract.map(({ path }) => path))].sort());
+  });
+
+  test("answers for itself with the contract's error body", () => {
+    const answers = Object.fromEntries(
+      of('AWS::ApiGateway::GatewayResponse').map(({ properties }) => [properties.ResponseType, properties]),
+    );
+    const codes = {
+      MISSING_AUTHENTICATION_TOKEN: 'RouteNotFoundError',
+      ACCESS_DENIED: 'ForbiddenError',
+      REQUEST_TOO_LARGE: 'PayloadTooLargeError',
+      THROTTLED: 'TooManyRequestsError',
+      INTEGRATION_TIMEOUT: 'GatewayTimeoutError',
+    } as const;
+    for (const [type, code] of Object.entries(codes)) {
+      expect(answers[type]?.StatusCode).toBe(String(ERRORS[code].status));
+      expect(JSON.parse(answers[type]?.ResponseTemplates['application/json'])).toEqual({
+        error: code,
+        message: ERRORS[code].meaning,
+        details: {},
+        request_id: '$context.requestId',
+      });
+    }
+    for (const { properties } of of('AWS::ApiGateway::GatewayResponse')) {
+      expect(properties.ResponseParameters['gatewayresponse.header.Access-Control-Allow-Origin']).toBe("'*'");
+    }
+  });
+
+  test('may call each function by one permission', () => {
+    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(3);
+  });
+});
+
+test('a status change of our state machines, and of no others, settles a job', () => {
+  const rule = of('AWS::Events::Rule').find(({ properties }) => properties.EventPattern)?.properties;
+  expect(rule.EventPattern).toMatchObject({
+    source: ['aws.states'],
+    detail: { status: ['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED'] },
+  });
+  const machines = JSON.stringify(rule.EventPattern.detail.stateMachineArn);
+  for (const name of Object.keys(workflows)) expect(machines).toContain(`:stateMachine:millrace-${name}"`);
+});
+
+test('no stack has a custom resource', () => {
+  const types = Object.values(templates).flatMap((template) =>
+    Object.values(template.toJSON().Resources as Record<string, { Type: string }>).map(({ Type }) => Type),
+  );
+  expect(types.filter((type) => type.startsWith('Custom::') || type.includes('CustomResource'))).toEqual([]);
+});
+
+describe('settings', () => {
+  test('name every stack and state machine', () => {
+    const { templates: renamed } = synthesize({ context: { prefix: 'blue' } });
+    expect(Object.keys(renamed).every((name) => name.startsWith('blue-'))).toBe(true);
+    expect(resourcesOf(renamed, 'AWS::StepFunctions::StateMachine')[0]?.properties.StateMachineName).toMatch(/^blue-/);
+  });
+
+  test('given as text or as JSON mean the same', () => {
+    const issuer = { issuer: 'https://id.example.com/', audience: 'millrace' };
+    const environments = [[issuer], JSON.stringify([issuer])].map((issuers) => {
+      const { templates: stacks } = synthesize({ context: { issuers, runningJobsPerTenant: '5' } });
+      return resourcesOf(stacks, 'AWS::Lambda::Function').map(({ properties }) => properties.Environment.Variables);
+    });
+    expect(environments[0]).toEqual(environments[1]);
+    expect(environments[0]).toContainEqual(expect.objectContaining({ JWT_ISSUERS: JSON.stringify([issuer]) }));
+    expect(environments[0]).toContainEqual(expect.objectContaining({ RUNNING_JOBS_PER_TENANT: '5' }));
+  });
+
+  test.each([{ runingJobsPerTenant: 5 }, { prefix: 'Not valid' }, { runningJobsPerTenant: 0 }, { issuers: 'x' }])(
+    'that are wrong stop the synthesis: %o',
+    (context) => {
+      expect(() => synthesize({ context })).toThrow(Object.keys(context)[0]);
+    },
+  );
+});

@@ -1,0 +1,14 @@
+import type { Target } from './e2e-setup.ts';
+
+/** What a test may need that not every engine has, and why one lacks it: a skipped test says so. */
+const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>> = {
+  'a server process that can be killed': {
+    localstack: 'there is no server on AWS: its functions start and end by themselves',
+    aws: 'there is no server on AWS: its functions start and end by themselves',
+  },
+};
+
+/** The reason why this engine cannot run such a test; undefined if it can. */
+export function lackOf(capability: keyof typeof LACKS, engine: Target['engine']): string | undefined {
+  return LACKS[capability]?.[engine];
+}

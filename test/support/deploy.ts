@@ -1,0 +1,60 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { readOutputs, runCdk } from '../../lib/cdk.ts';
+import { readRootSecret } from '../../lib/root-secret.ts';
+
+/** LocalStack's account and credentials. */
+export const ACCOUNT = {
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
+  AWS_REGION: 'us-east-1',
+} as const;
+
+export interface Deployment {
+  readonly url: string;
+  readonly rootSecret: string;
+  readonly bucketName: string;
+}
+
+/** Deploys every stack to a LocalStack; an error tells what CloudFormation said. */
+export async function deployTo(endpoint: string): Promise<Deployment> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-localstack-'));
+  const assembly = join(folder, 'assembly');
+  const outputsFile = join(folder, 'outputs.json');
+  const env = { ...ACCOUNT, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_S3: endpoint };
+  const context = [`publicS3Endpoint=${endpoint}`, 'keepData=false'].flatMap((setting) => ['--context', setting]);
+  try {
+    await Promise.all([
+      cdk(['synth', '--quiet', '--output', assembly, ...context], env),
+      // Without the app, which it would synthesize for nothing.
+      cdk(['bootstrap', `aws://000000000000/${ACCOUNT.AWS_REGION}`, '--app', ''], env),
+    ]);
+    const quick = ['--concurrency', '6', '--asset-parallelism', '--method', 'direct', '--progress', 'events'];
+    const target = ['--all', '--app', assembly, '--require-approval', 'never', '--outputs-file', outputsFile];
+    await cdk(['deploy', ...target, ...quick], env);
+    const outputs = await readOutputs(outputsFile);
+    const secrets = new SecretsManagerClient({
+      endpoint,
+      region: ACCOUNT.AWS_REGION,
+      credentials: { accessKeyId: ACCOUNT.AWS_ACCESS_KEY_ID, secretAccessKey: ACCOUNT.AWS_SECRET_ACCESS_KEY },
+    });
+    return {
+      url: `${endpoint}/_aws/execute-api/${outputs.ApiId}/v1`,
+      rootSecret: await readRootSecret(secrets, outputs.RootSecretArn),
+      bucketName: outputs.BucketName,
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function cdk(args: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
+  let output = '';
+  const onOutput = (text: string) => {
+    output += text;
+  };
+  const code = await runCdk([...args, '--no-notices', '--ci'], { env, onOutput });
+  if (code !== 0) throw new Error(`cdk ${args[0]} ended with ${code}:\n${output}`);
+}

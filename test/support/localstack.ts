@@ -1,0 +1,56 @@
+import { LocalstackContainer } from '@testcontainers/localstack';
+import { getContainerRuntimeClient, getReaper } from 'testcontainers';
+
+const IMAGE = 'localstack/localstack:4.14.0';
+
+export interface LocalStack {
+  /** Such as `http://127.0.0.1:32768`. */
+  readonly endpoint: string;
+  /** Removes the container and those of its Lambdas. */
+  stop(): Promise<void>;
+  /** Does the same from a shell, when this process has gone. */
+  readonly stopCommand: string;
+}
+
+/** Starts a LocalStack in Docker, empty. */
+export async function startLocalStack(): Promise<LocalStack> {
+  // LocalStack's containers are removed below; the reaper would be one more image.
+  process.env.TESTCONTAINERS_RYUK_DISABLED = 'true';
+  const docker = await findDocker();
+  // The containers that LocalStack starts for Lambdas carry it too.
+  const label = `org.testcontainers.session-id=${(await getReaper(docker)).sessionId}`;
+  const container = await new LocalstackContainer(IMAGE)
+    .withBindMounts([{ source: '/var/run/docker.sock', target: '/var/run/docker.sock' }])
+    .withEnvironment({
+      LOCALSTACK_HOST: 'localhost.localstack.cloud',
+      // Above 0, stream records of a table's first half second are lost.
+      KINESIS_LATENCY: '0',
+      // Presigned URLs are checked.
+      S3_SKIP_SIGNATURE_VALIDATION: '0',
+      // A function is called when it is ready, and its container is kept: the tests call all of them.
+      LAMBDA_KEEPALIVE_MS: '1200000',
+      LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT: '60',
+    })
+    .start();
+  return {
+    endpoint: `http://127.0.0.1:${container.getPort()}`,
+    stopCommand: `docker rm -fv $(docker ps -aq --filter label=${label})`,
+    async stop() {
+      await container.stop();
+      const engine = docker.container.dockerode;
+      const left = await engine.listContainers({ all: true, filters: { label: [label] } });
+      await Promise.all(left.map(({ Id }) => engine.getContainer(Id).remove({ force: true, v: true })));
+    },
+  };
+}
+
+async function findDocker() {
+  try {
+    return await getContainerRuntimeClient();
+  } catch (error) {
+    throw new Error(
+      'LocalStack needs Docker, and none answers: start Docker (`docker info` must work for this user), or set LOCALSTACK_ENDPOINT to a LocalStack that runs.',
+      { cause: error },
+    );
+  }
+}

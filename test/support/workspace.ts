@@ -1,0 +1,52 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const NEEDED = [
+  'contract',
+  'lambdas',
+  'platform',
+  'server',
+  'statemachines',
+  'client',
+  'cli',
+  'lib',
+  'package.json',
+  'cdk.json',
+  'tsconfig.json',
+];
+/** Workflows of test/fixtures that the tests add: `tiny` is the one of docs/add-a-workflow.md. */
+const ADDED = ['tiny', 'drill'];
+
+export interface Workspace {
+  readonly folder: string;
+  remove(): Promise<void>;
+}
+
+/** A copy of the project to which the tests' workflows were added as docs/add-a-workflow.md says. */
+export async function createWorkspace(): Promise<Workspace> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-workspace-'));
+  const filter = (path: string) => !path.includes('node_modules');
+  await Promise.all(NEEDED.map((name) => cp(join(ROOT, name), join(folder, name), { recursive: true, filter })));
+  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  for (const name of ADDED) await addWorkflow(folder, name);
+  return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** One entry, one ASL file, the task files. */
+async function addWorkflow(folder: string, name: string): Promise<void> {
+  const fixture = join(ROOT, 'test/fixtures', name);
+  const contract = join(folder, 'contract/workflows.ts');
+  const entry = await readFile(join(fixture, 'entry.ts'), 'utf8');
+  const text = await readFile(contract, 'utf8');
+  const last = /\n\/\*\* Every workflow[^\n]*\nexport const workflows[^=]*= \{([^}]*) \};\n$/.exec(text);
+  if (!last) throw new Error(`${contract} does not end with the list of workflows`);
+  const listed = last[0].replace(`${last[1]} }`, `${last[1]}, ${name} }`);
+  await writeFile(contract, `${text.slice(0, last.index)}\n${entry}${listed}`);
+
+  await cp(join(fixture, `${name}.asl.json`), join(folder, 'statemachines', `${name}.asl.json`));
+  const tasks = (await readdir(fixture)).filter((file) => file.endsWith('.ts') && file !== 'entry.ts');
+  await mkdir(join(folder, 'lambdas/workflows', name));
+  await Promise.all(tasks.map((file) => cp(join(fixture, file), join(folder, 'lambdas/workflows', name, file))));
+}

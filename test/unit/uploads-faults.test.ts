@@ -1,0 +1,194 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import type { FileId, UploadId } from '../../contract/common.ts';
+import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import {
+  crashAt,
+  DAY_MS,
+  failAt,
+  HOUR_MS,
+  MINUTE_MS,
+  openUploadsWorld,
+  someBytes,
+  type UploadsWorld,
+} from '../support/uploads-world.ts';
+
+const bytes = someBytes(10);
+const checksum = await crc64Nvme(bytes);
+
+let world: UploadsWorld | undefined;
+afterEach(() => world?.close());
+
+const FAULTS = { crashAt, failAt };
+const cases = (['crashAt', 'failAt'] as const).flatMap((kind) =>
+  (['before', 'after'] as const).map((when) => ({ kind, when })),
+);
+
+/**
+ * Runs `operation` in a new world for every n, with a fault at its nth call of a port, until there are no more calls.
+ * `healed` then demands that the world is right, in whichever way it looks at it.
+ */
+async function atEveryCall<T>(
+  { kind, when }: (typeof cases)[number],
+  prepare: (world: UploadsWorld) => Promise<T>,
+  operation: (world: UploadsWorld, prepared: T) => Promise<unknown>,
+  healed: (world: UploadsWorld, prepared: T) => Promise<void>,
+): Promise<void> {
+  for (let n = 1; ; n += 1) {
+    const present = await openUploadsWorld();
+    world = present;
+    const prepared = await prepare(present);
+    const { calls } = await present.withFaults(FAULTS[kind](n, when), () => operation(present, prepared));
+    try {
+      await present.check();
+      await healed(present, prepared);
+      await present.checkClean();
+    } catch (error) {
+      throw new Error(`with a fault ${when} call ${n}: ${error}`, { cause: error });
+    }
+    await present.close();
+    world = undefined;
+    if (calls < n) {
+      // Of the calls in the last world none failed; there must have been some before.
+      expect(n).toBeGreaterThan(2);
+      return;
+    }
+  }
+}
+
+const complete = (present: UploadsWorld, id: UploadId) => present.complete(id, { checksum_crc64nvme: checksum });
+
+async function fileIsThere(present: UploadsWorld): Promise<void> {
+  const [file, ...others] = present.files();
+  expect(others).toEqual([]);
+  expect(file?.receipt).toMatchObject({ checksum_crc64nvme: checksum, size_bytes: 10 });
+  expect((await present.bytesOf(file?.file_id as FileId)).equals(bytes)).toBe(true);
+}
+
+describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fault) => {
+  test('of init: the same request again opens one session, and nothing is left of others', () => {
+    const headers = { 'idempotency-key': 'k' };
+    const body = { name: 'a', size_bytes: 10, fingerprint: '10-0123456789abcdef-0123456789abcdef', resume: true };
+    const init = (present: UploadsWorld) => present.call('initUpload', { headers, body });
+    return atEveryCall(
+      fault,
+      async () => {},
+      init,
+      async (present) => {
+        const { body } = await init(present);
+        expect(body.upload.state).toBe('open');
+        expect(present.uploads()).toHaveLength(1);
+        await present.sendAll(body.upload, bytes);
+        await complete(present, body.upload.id);
+        await fileIsThere(present);
+      },
+    );
+  });
+
+  test.each(['parts', 'whole'] as const)('of complete (%s): the same call again ends in the one file', (integrity) =>
+    atEveryCall(
+      fault,
+      (present) => present.sent(bytes, { integrity }),
+      (present, { id }) => complete(present, id),
+      async (present, { id }) => {
+        expect((await complete(present, id)).status).toBe(200);
+        await fileIsThere(present);
+      },
+    ),
+  );
+
+  test('of complete: without another call the sweep ends in the one file, if the session was completing', () =>
+    atEveryCall(
+      fault,
+      (present) => present.sent(bytes, { integrity: 'parts' }),
+      (present, { id }) => complete(present, id),
+      async (present, { id }) => {
+        const before = await present.state(id);
+        present.clock.advance(MINUTE_MS);
+        await present.sweep();
+        expect(await present.state(id)).toBe(before === 'open' ? 'open' : 'completed');
+        if (before === 'open') present.clock.advance(7 * DAY_MS);
+        else await fileIsThere(present);
+      },
+    ));
+
+  test('of a complete that is refused: the refusal is the same again, and no file is there', () =>
+    atEveryCall(
+      fault,
+      (present) => present.sent(bytes, { integrity: 'whole' }),
+      (present, { id }) => present.complete(id, { checksum_crc64nvme: 'AAAAAAAAAAA=' }),
+      async (present, { id }) => {
+        await expect(present.complete(id, { checksum_crc64nvme: 'AAAAAAAAAAA=' })).rejects.toMatchObject({
+          code: 'ChecksumMismatchError',
+        });
+        expect(present.files()).toEqual([]);
+      },
+    ));
+
+  test('of abort: the same call again ends in an aborted session without parts', () =>
+    atEveryCall(
+      fault,
+      (present) => present.sent(bytes),
+      (present, { id }) => present.call('abortUpload', { params: { upload_id: id } }),
+      async (present, { id }) => {
+        const { body } = await present.call('abortUpload', { params: { upload_id: id } });
+        expect(body.state).toBe('aborted');
+        await expect(complete(present, id)).rejects.toMatchObject({ code: 'UploadNotOpenError' });
+      },
+    ));
+
+  test('of deleting a file: it is there or gone, and is gone with its bytes in the end', () =>
+    atEveryCall(
+      fault,
+      (present) => present.file(bytes),
+      (present, file_id) => present.call('deleteFile', { params: { file_id } }),
+      async (present, file_id) => {
+        if ((await present.call('listFiles')).body.items.length > 0) {
+          await fileIsThere(present);
+          await present.call('deleteFile', { params: { file_id } });
+        }
+        await expect(present.call('getFile', { params: { file_id } })).rejects.toMatchObject({
+          code: 'FileNotFoundError',
+        });
+      },
+    ));
+
+  test('of the sweep: the next ones do what it was to do', () =>
+    atEveryCall(
+      fault,
+      async (present) => {
+        const fails = (method: string) => ({
+          calls: 0,
+          before: (_: number, name: string) => {
+            if (name === method) throw new Error(`${method} fails`);
+          },
+          after: () => {},
+        });
+        await present.sent(bytes);
+        present.clock.advance(7 * DAY_MS);
+        const aborted = await present.sent(bytes);
+        const abort = () => present.call('abortUpload', { params: { upload_id: aborted.id } });
+        await present.withFaults(fails('abortMultipart'), abort);
+        const file_id = await present.file(bytes);
+        await present.withFaults(fails('delete'), () => present.call('deleteFile', { params: { file_id } }));
+        const stuck = await present.sent(bytes);
+        await present.withFaults(fails('completeMultipart'), () => complete(present, stuck.id));
+        await present.withFaults(fails('transact'), () => present.init());
+        present.clock.advance(HOUR_MS);
+        return stuck;
+      },
+      (present) => present.sweep(),
+      async (present) => {
+        for (let run = 0; run < 2; run += 1) {
+          present.clock.advance(HOUR_MS);
+          await present.sweep();
+        }
+        await fileIsThere(present);
+        expect(
+          present
+            .uploads()
+            .map(({ state }) => state)
+            .sort(),
+        ).toEqual(['aborted', 'completed', 'completed', 'expired']);
+      },
+    ));
+});

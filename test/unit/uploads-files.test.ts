@@ -1,0 +1,181 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { TenantId } from '../../contract/common.ts';
+import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import { publishUploadChanges } from '../../lambdas/uploads/changes.ts';
+import { findFile } from '../../lambdas/uploads/files.ts';
+import { openUploadsWorld, otherTenant, put, someBytes, tenant, type UploadsWorld } from '../support/uploads-world.ts';
+
+const bytes = someBytes(10);
+
+let world: UploadsWorld;
+beforeEach(async () => {
+  world = await openUploadsWorld();
+});
+afterEach(async () => {
+  await world.checkClean();
+  await world.close();
+});
+
+describe('listings', () => {
+  test('list sessions newest first, by pages, and by state', async () => {
+    const ids: string[] = [];
+    for (let count = 0; count < 5; count += 1) ids.unshift((await world.init()).upload.id);
+    await world.call('abortUpload', { params: { upload_id: ids[4] } });
+    const first = await world.call('listUploads', { query: { limit: 3 } });
+    const second = await world.call('listUploads', { query: { limit: 3, cursor: first.body.next_cursor } });
+    expect([...first.body.items, ...second.body.items].map(({ id }) => id)).toEqual(ids);
+    expect(second.body.next_cursor).toBeUndefined();
+    const aborted = await world.call('listUploads', { query: { limit: 2, state: 'aborted' } });
+    expect(aborted.body.items.map(({ id }) => id)).toEqual([ids[4]]);
+    expect((await world.call('listUploads', { query: { state: 'expired' } })).body.items).toEqual([]);
+  });
+
+  test('list files newest first, by pages', async () => {
+    const ids: string[] = [];
+    for (let count = 0; count < 3; count += 1) ids.unshift(await world.file(bytes));
+    await world.init();
+    const first = await world.call('listFiles', { query: { limit: 2 } });
+    const second = await world.call('listFiles', { query: { limit: 2, cursor: first.body.next_cursor } });
+    expect([...first.body.items, ...second.body.items].map(({ id }) => id)).toEqual(ids);
+  });
+
+  test('refuse a cursor that they have not given out', async () => {
+    for (const operation of ['listUploads', 'listFiles'] as const)
+      await expect(world.call(operation, { query: { cursor: 'nonsense' } })).rejects.toMatchObject({
+        code: 'InvalidCursorError',
+      });
+  });
+});
+
+describe('files', () => {
+  test('download under their name, and are found by other contexts', async () => {
+    const file_id = await world.file(bytes, { name: 'a "b" ☃.txt', content_type: 'text/plain' });
+    const { body } = await world.call('downloadFile', { params: { file_id } });
+    const response = await fetch(body.url);
+    expect(response.headers.get('content-disposition')).toContain("filename*=UTF-8''a%20%22b%22%20%E2%98%83.txt");
+    expect(response.headers.get('content-type')).toBe('text/plain');
+    expect(Buffer.from(await response.arrayBuffer()).equals(bytes)).toBe(true);
+    expect(await findFile(world.deps, tenant, file_id)).toEqual({
+      file_id,
+      name: 'a "b" ☃.txt',
+      content_type: 'text/plain',
+      object_key: expect.stringMatching(/^tenant\/acme\/uploads\/upl_/),
+      size_bytes: 10,
+      checksum_crc64nvme: await crc64Nvme(bytes),
+    });
+  });
+
+  test('are gone with their bytes once they are deleted', async () => {
+    const file_id = await world.file(bytes);
+    const params = { file_id };
+    expect((await world.call('deleteFile', { params })).status).toBe(204);
+    for (const operation of ['getFile', 'downloadFile', 'deleteFile'] as const)
+      await expect(world.call(operation, { params })).rejects.toMatchObject({ code: 'FileNotFoundError' });
+    expect((await world.call('listFiles')).body.items).toEqual([]);
+    expect(await findFile(world.deps, tenant, file_id)).toBeUndefined();
+    expect((await world.stored()).objects).toEqual([]);
+    expect(world.files()).toEqual([]);
+  });
+
+  test('are deleted once by many at once', async () => {
+    const params = { file_id: await world.file(bytes) };
+    const calls = Array.from({ length: 10 }, () => world.call('deleteFile', { params }));
+    const outcomes = await Promise.allSettled(calls);
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  });
+});
+
+describe('abortUpload', () => {
+  test('U12 deletes the parts, is fine when repeated, and no late part brings anything back', async () => {
+    const { upload, parts } = await world.init();
+    await world.sendAll(upload, bytes);
+    const abort = () => world.call('abortUpload', { params: { upload_id: upload.id } });
+    expect((await abort()).body).toMatchObject({ id: upload.id, state: 'aborted' });
+    expect((await put(parts[0] as never, bytes)).status).toBe(404);
+    expect((await abort()).body).toMatchObject({ id: upload.id, state: 'aborted' });
+    expect(await world.stored()).toEqual({ objects: [], multiparts: [] });
+    const { body } = await world.call('getUpload', { params: { upload_id: upload.id } });
+    expect(body).toMatchObject({ state: 'aborted', progress: { received_parts: 0, percent: 0 } });
+  });
+
+  test('leaves a completed session alone', async () => {
+    const file_id = await world.file(bytes);
+    const upload_id = file_id.replace('file_', 'upl_');
+    await expect(world.call('abortUpload', { params: { upload_id } })).rejects.toMatchObject({
+      code: 'UploadNotOpenError',
+      details: { state: 'completed' },
+    });
+    expect((await world.bytesOf(file_id)).equals(bytes)).toBe(true);
+  });
+
+  test('and completion at once: one of them wins, and nothing is left of the other', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const upload = await world.sent(bytes);
+      const calls = [
+        world.complete(upload.id),
+        world.call('abortUpload', { params: { upload_id: upload.id } }),
+      ] as const;
+      const outcomes = await Promise.allSettled(round % 2 ? calls : calls.toReversed());
+      expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    }
+  });
+});
+
+describe('M12 another tenant', () => {
+  const unknown = { upload_id: 'upl_01J00000000000000000000000', file_id: 'file_01J00000000000000000000000' };
+
+  async function answers(params: object, tenantId: TenantId) {
+    const part = { params: { ...params, part_number: '1' } };
+    const calls = [
+      world.call('getUpload', { params }, tenantId),
+      world.call('signParts', { params, body: { parts: [{ part_number: 1 }] } }, tenantId),
+      world.call('redirectPart', part, tenantId),
+      world.call('completeUpload', { params }, tenantId),
+      world.call('abortUpload', { params }, tenantId),
+      world.call('getFile', { params }, tenantId),
+      world.call('downloadFile', { params }, tenantId),
+      world.call('deleteFile', { params }, tenantId),
+    ];
+    const outcomes = await Promise.allSettled(calls);
+    return outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : 'answered'));
+  }
+
+  test('U9 gets the same answers as for ids that there are not', async () => {
+    const file_id = await world.file(bytes);
+    const { upload } = await world.init();
+    const expected = [...Array(5).fill('UploadNotFoundError'), ...Array(3).fill('FileNotFoundError')];
+    expect(await answers(unknown, tenant)).toEqual(expected);
+    expect(await answers({ upload_id: upload.id, file_id }, otherTenant)).toEqual(expected);
+    expect((await world.call('listUploads', {}, otherTenant)).body.items).toEqual([]);
+    expect((await world.call('listFiles', {}, otherTenant)).body.items).toEqual([]);
+    expect(await findFile(world.deps, otherTenant, file_id)).toBeUndefined();
+    expect(await world.state(upload.id)).toBe('open');
+  });
+});
+
+describe('publishUploadChanges', () => {
+  test('tells the bus once of each completed upload, under the same id when it is told again', async () => {
+    const upload = await world.sent(bytes);
+    const [before] = world.uploads();
+    await world.complete(upload.id);
+    const [after] = world.uploads();
+    const published: unknown[] = [];
+    const bus = { publish: async (events: readonly unknown[]) => void published.push(...events) };
+    const consume = publishUploadChanges({ bus, log: world.deps.log });
+    const key = { pk: 'T#acme#U#x', sk: 'UPLOAD' };
+    const change = (images: object) => ({ seq: '1', key, ...images }) as never;
+    await consume([change({ after: before }), change({ before, after }), change({ before: after, after })]);
+    await consume([
+      change({ before, after }),
+      { ...(change({ before, after }) as object), key: { pk: 'x', sk: 'FILE' } } as never,
+    ]);
+    const event = {
+      id: `${upload.id}:completed`,
+      tenant_id: tenant,
+      time: world.clock.now().toISOString(),
+      type: 'upload.completed',
+      data: { upload_id: upload.id, file_id: after?.file_id, size_bytes: 10 },
+    };
+    expect(published).toEqual([event, event]);
+  });
+});

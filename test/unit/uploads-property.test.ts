@@ -1,0 +1,182 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import { DomainError } from '../../contract/errors.ts';
+import { type SignedPart, UPLOAD_STATES, type Upload } from '../../contract/uploads.ts';
+import { nextState, TRANSITION_NAMES } from '../../lambdas/uploads/transitions.ts';
+import { DAY_MS, openUploadsWorld, put, randomFaults, someBytes, type UploadsWorld } from '../support/uploads-world.ts';
+
+const CONTENTS = [someBytes(10, 1), someBytes(10, 2)] as const;
+const CHECKSUMS = await Promise.all(CONTENTS.map(crc64Nvme));
+const legal = new Set(
+  UPLOAD_STATES.flatMap((from) => TRANSITION_NAMES.map((transition) => `${from} ${nextState(from, transition)}`)),
+);
+
+const which = fc.nat(2);
+const content = fc.nat(1);
+const single = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      act: fc.constant('open' as const),
+      integrity: fc.constantFrom('parts' as const, 'whole' as const),
+      fits: fc.boolean(),
+    }),
+  },
+  { weight: 5, arbitrary: fc.record({ act: fc.constant('send' as const), which, content }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({ act: fc.constant('complete' as const), which, content: fc.option(content) }),
+  },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('abort' as const), which }) },
+  { weight: 3, arbitrary: fc.record({ act: fc.constant('sweep' as const) }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant('delete' as const), which }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ act: fc.constant('wait' as const), ms: fc.constantFrom(1_000, 61_000, 61_000, 7 * DAY_MS) }),
+  },
+);
+/** Parts that change while their session is completed. */
+const race = fc.record({
+  act: fc.constant('at_once' as const),
+  acts: fc.array(
+    fc.oneof(
+      fc.record({ act: fc.constant('send' as const), which: fc.constant(0), content }),
+      fc.record({ act: fc.constant('complete' as const), which: fc.constant(0), content: fc.constant(null) }),
+    ),
+    { minLength: 3, maxLength: 6 },
+  ),
+});
+const act = fc.oneof(
+  { weight: 1, arbitrary: race },
+  { weight: 1, arbitrary: single },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      act: fc.constant('at_once' as const),
+      acts: fc.array(single, { minLength: 2, maxLength: 5 }),
+    }),
+  },
+);
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+/** What may fail: the test's faults, and refusals that the API promises. */
+const EXPECTED = [
+  'ServiceBusyError',
+  'UploadNotOpenError',
+  'PartsMissingError',
+  'ChecksumMismatchError',
+  'ContentMismatchError',
+  'FileNotFoundError',
+];
+
+async function tolerate(action: Promise<unknown>): Promise<void> {
+  await action.catch((error: unknown) => {
+    if (!(error instanceof DomainError) || !EXPECTED.includes(error.code)) throw error;
+  });
+}
+
+interface Session {
+  readonly upload: Upload;
+  /** By content: signed at the start, and used until long after the end. */
+  readonly parts: readonly SignedPart[];
+  /** As it was told of first. */
+  file?: unknown;
+}
+
+class Play {
+  readonly sessions: Session[] = [];
+  readonly world: UploadsWorld;
+
+  constructor(world: UploadsWorld) {
+    this.world = world;
+  }
+
+  async act(step: Act): Promise<void> {
+    const { world } = this;
+    if (step.act === 'at_once') return void (await Promise.all(step.acts.map((each) => this.act(each))));
+    if (step.act === 'open') return tolerate(this.#open(step.integrity, step.fits));
+    if (step.act === 'sweep') return tolerate(world.sweep());
+    if (step.act === 'wait') return world.clock.advance(step.ms);
+    const session = this.sessions.at(-1 - step.which);
+    if (!session) return;
+    const params = { upload_id: session.upload.id, file_id: session.upload.id.replace('upl_', 'file_') };
+    if (step.act === 'send') await put(session.parts[step.content] as SignedPart, CONTENTS[step.content] as Uint8Array);
+    else if (step.act === 'abort') await tolerate(world.call('abortUpload', { params }));
+    else if (step.act === 'delete') await tolerate(world.call('deleteFile', { params }));
+    else await tolerate(this.#complete(session, step.content === null ? undefined : CHECKSUMS[step.content]));
+  }
+
+  async #open(integrity: 'parts' | 'whole', fits: boolean): Promise<void> {
+    const contentType = fits ? 'text/plain' : 'image/png';
+    const { upload } = await this.world.init({ integrity, content_type: contentType });
+    const sign = async (checksum: string) => {
+      const part = { part_number: 1, ...(integrity === 'parts' ? { checksum_crc64nvme: checksum } : {}) };
+      const { body } = await this.world.call('signParts', {
+        params: { upload_id: upload.id },
+        body: { parts: [part] },
+      });
+      return body.parts[0] as SignedPart;
+    };
+    this.sessions.push({ upload, parts: await Promise.all(CHECKSUMS.map(sign)) });
+  }
+
+  async #complete(session: Session, checksum: string | undefined): Promise<void> {
+    const { body } = await this.world.complete(session.upload.id, {
+      ...(checksum && { checksum_crc64nvme: checksum }),
+    });
+    if (!('file' in body)) throw new Error('the file is late');
+    if (checksum) expect(body.file.receipt.checksum_crc64nvme).toBe(checksum);
+    session.file ??= body.file;
+    expect(body.file).toEqual(session.file);
+    expect(session.upload.content_type).toBe('text/plain');
+  }
+}
+
+const numRuns = Number(process.env.PROPERTY_RUNS ?? 60);
+
+describe('sessions under any sequence of acts, faults and late parts', () => {
+  test('make one file each or none, keep its bytes, and leave nothing else', {
+    timeout: 20_000 + 500 * numRuns,
+  }, async () => {
+    const acts = fc.array(act, { minLength: 10, maxLength: 40, size: 'max' });
+    const seed = Number(process.env.PROPERTY_SEED ?? 20_260_102);
+    const seen = new Map<string, number>();
+    await fc.assert(
+      fc.asyncProperty(acts, fc.nat(), async (steps, faultSeed) => {
+        const world = await openUploadsWorld();
+        const play = new Play(world);
+        const random = randomFrom(faultSeed);
+        try {
+          for (const step of [{ act: 'open', integrity: 'parts', fits: true } as const, ...steps]) {
+            const { error } = await world.withFaults(randomFaults(random, 0.02), () => play.act(step));
+            if (error) throw error;
+            await world.check();
+          }
+          await world.checkClean();
+          world.clock.advance(8 * DAY_MS);
+          await world.checkClean();
+          for (const move of world.moves()) {
+            expect(legal).toContain(move);
+            seen.set(move, (seen.get(move) ?? 0) + 1);
+          }
+          for (const { state } of world.uploads()) expect(['open', 'completing']).not.toContain(state);
+        } finally {
+          await world.close();
+        }
+      }),
+      { numRuns, seed },
+    );
+    // Otherwise the acts are not what they should be.
+    expect([...seen.keys()].sort()).toEqual([...legal].filter((move) => !move.includes('undefined')).sort());
+  });
+});
+
+/** Lehmer's generator. */
+function randomFrom(seed: number): () => number {
+  let state = (seed % 2_147_483_646) + 1;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
