@@ -9,15 +9,15 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const cli = createRequire(import.meta.url).resolve('aws-cdk/bin/cdk');
 
 /**
- * Runs the CDK's CLI in the repository; the exit code is the answer.
+ * Runs the CDK's CLI in the repository, or in `cwd`; the exit code is the answer.
  * `onOutput` gets what it prints, which goes to this process's own output without it.
  */
 export async function runCdk(
   args: readonly string[],
-  options: { env?: Readonly<Record<string, string>>; onOutput?: (text: string) => void } = {},
+  options: { cwd?: string; env?: Readonly<Record<string, string>>; onOutput?: (text: string) => void } = {},
 ): Promise<number> {
   const child = spawn(process.execPath, [cli, ...args], {
-    cwd: root,
+    cwd: options.cwd ?? root,
     // The app and the bundler are found by PATH: let it be this Node.js, and the project's own tools.
     env: { ...process.env, PATH: searchPath(), ...options.env },
     stdio: options.onOutput ? ['ignore', 'pipe', 'pipe'] : 'inherit',

@@ -31,7 +31,7 @@ import { openLogFile, rotateLogFile } from './log-file.ts';
 import type { TaskWorkerData } from './task-worker.ts';
 
 /** How often jobs are looked after that lost their thread or their event: it bounds how long they hang. */
-const RECONCILE_EVERY_SECONDS = 5;
+const RECONCILE_EVERY_SECONDS = 2;
 const SWEEP_EVERY_SECONDS = 60;
 
 const ROOT = new URL('../', import.meta.url);

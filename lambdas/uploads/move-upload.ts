@@ -35,7 +35,7 @@ export async function moveUpload(
   const remove = due ? [] : ['g2pk', 'g2sk'];
   if (to === 'open') remove.push('parts_digest', 'expected_checksum');
   const update: Write = { op: 'update', key: uploadKey(tenant_id, upload_id), if: { state, completions }, set, remove };
-  const result = change.put ? await (async () => { const r = await table.write(update); if (r.ok) await table.write(change.put as never); return r; })() : await table.write(update);
+  const result = change.put ? await table.transact([update, change.put]) : await table.write(update);
   if (!result.ok) return undefined;
   const kept = Object.entries(upload).filter(([name]) => !remove.includes(name));
   const moved = asUpload({ ...Object.fromEntries(kept), ...set } as Parameters<typeof asUpload>[0]);

@@ -18,8 +18,8 @@ export interface Deployment {
   readonly bucketName: string;
 }
 
-/** Deploys every stack to a LocalStack; an error tells what CloudFormation said. */
-export async function deployTo(endpoint: string): Promise<Deployment> {
+/** Deploys every stack of a project's folder to a LocalStack; an error tells what CloudFormation said. */
+export async function deployTo(endpoint: string, project: string): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-localstack-'));
   const assembly = join(folder, 'assembly');
   const outputsFile = join(folder, 'outputs.json');
@@ -27,13 +27,13 @@ export async function deployTo(endpoint: string): Promise<Deployment> {
   const context = [`publicS3Endpoint=${endpoint}`, 'keepData=false'].flatMap((setting) => ['--context', setting]);
   try {
     await Promise.all([
-      cdk(['synth', '--quiet', '--output', assembly, ...context], env),
+      cdk(project, ['synth', '--quiet', '--output', assembly, ...context], env),
       // Without the app, which it would synthesize for nothing.
-      cdk(['bootstrap', `aws://000000000000/${ACCOUNT.AWS_REGION}`, '--app', ''], env),
+      cdk(project, ['bootstrap', `aws://000000000000/${ACCOUNT.AWS_REGION}`, '--app', ''], env),
     ]);
     const quick = ['--concurrency', '6', '--asset-parallelism', '--method', 'direct', '--progress', 'events'];
     const target = ['--all', '--app', assembly, '--require-approval', 'never', '--outputs-file', outputsFile];
-    await cdk(['deploy', ...target, ...quick], env);
+    await cdk(project, ['deploy', ...target, ...quick], env);
     const outputs = await readOutputs(outputsFile);
     const secrets = new SecretsManagerClient({
       endpoint,
@@ -50,11 +50,11 @@ export async function deployTo(endpoint: string): Promise<Deployment> {
   }
 }
 
-async function cdk(args: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
+async function cdk(cwd: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<void> {
   let output = '';
   const onOutput = (text: string) => {
     output += text;
   };
-  const code = await runCdk([...args, '--no-notices', '--ci'], { env, onOutput });
+  const code = await runCdk([...args, '--no-notices', '--ci'], { cwd, env, onOutput });
   if (code !== 0) throw new Error(`cdk ${args[0]} ended with ${code}:\n${output}`);
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { ACCOUNT, deployTo } from './deploy.ts';
 import { type LocalStack, startLocalStack } from './localstack.ts';
+import { createWorkspace } from './workspace.ts';
 
 // npm run test:localstack: deploys the stacks to a LocalStack and runs the contract and e2e suites against them.
 // With LOCALSTACK_ENDPOINT it is that one, else one is started and removed; --keep leaves it running for further runs.
@@ -16,7 +17,8 @@ let vitest: ChildProcess | undefined;
 
 async function main(): Promise<number> {
   const endpoint = process.env.LOCALSTACK_ENDPOINT ?? (await start());
-  const { url, rootSecret } = await deployTo(endpoint);
+  const workspace = await createWorkspace();
+  const { url, rootSecret } = await deployTo(endpoint, workspace.folder).finally(workspace.remove);
   say(`deployed: ${url}`);
   const env = {
     ...ACCOUNT,
