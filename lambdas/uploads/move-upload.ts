@@ -30,7 +30,8 @@ export async function moveUpload(
   if (!to) return undefined;
   const due = to === 'completed' ? undefined : (change.due ?? dueOf(to, upload, clock.now()));
   const set: Record<string, Value> = { state: to, ...change.set };
-  if (to === 'completing') set.completions = completions + 1;
+  if (to === 'completing')
+    Object.assign(set, { completions: completions + 1, completing_at: clock.now().toISOString() });
   if (due) Object.assign(set, dueIndex(upload_id, due));
   const remove = due ? [] : ['g2pk', 'g2sk'];
   if (to === 'open') remove.push('parts_digest', 'expected_checksum');

@@ -20,6 +20,7 @@ export type UploadRecord = {
   readonly expires_at: string;
   /** Times that it went from `open` to `completing`: what was meant for one of them does nothing to a later one. */
   readonly completions: number;
+  readonly completing_at?: string;
   /** Tells the parts that this completion is about from parts that came in their place later. */
   readonly parts_digest?: string;
   /** Of the whole, as the parts or the caller say: the object must have it. */

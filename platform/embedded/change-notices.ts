@@ -1,40 +1,45 @@
 import type { DatabaseSync } from 'node:sqlite';
 
-/** Databases in memory share their channels: a notice too many only has a feed look once more. */
-function channelOf(database: DatabaseSync, changesTable: string): BroadcastChannel {
-  return new BroadcastChannel(`${changesTable} ${database.location() ?? ':memory:'}`);
-}
+/** Within one turn of the event loop notices would pile up: after one, the next waits for the end of the turn. */
+const PAUSE_MS = 2;
 
-/** Tells the feeds of a table, in all threads of this process, that there are changes; once for all of one turn. */
+/** Tells the feeds of a table, in all threads of this process, that there are changes. */
 export class ChangeNotices {
-  readonly #database: DatabaseSync;
-  readonly #changesTable: string;
+  readonly #channelName: string;
+  #announcedAt = 0;
   #pending = false;
 
   constructor(database: DatabaseSync, changesTable: string) {
-    this.#database = database;
-    this.#changesTable = changesTable;
+    this.#channelName = channelOf(database, changesTable);
   }
 
-  /** To be called in the turn in which they are committed. */
+  /** To be called after the commit. */
   announce(): void {
-    if (this.#pending) return;
-    this.#pending = true;
-    setImmediate(() => {
-      this.#pending = false;
-      // What is closed here ends the process's reasons to wait.
-      if (!this.#database.isOpen) return;
-      // A channel that stays open would have every thread woken by every notice.
-      const channel = channelOf(this.#database, this.#changesTable);
-      channel.postMessage(null);
-      channel.close();
-    });
+    if (performance.now() - this.#announcedAt >= PAUSE_MS) this.#post();
+    else if (!this.#pending) {
+      this.#pending = true;
+      setImmediate(() => this.#post());
+    }
+  }
+
+  #post(): void {
+    this.#pending = false;
+    this.#announcedAt = performance.now();
+    // One that stays open would have this thread woken by the notices of all others.
+    const channel = new BroadcastChannel(this.#channelName);
+    channel.postMessage(null);
+    channel.close();
   }
 }
 
 /** Calls `listener` soon after each commit of changes, until the function that it answers is called. */
 export function onChangeNotice(database: DatabaseSync, changesTable: string, listener: () => void): () => void {
-  const channel = channelOf(database, changesTable);
+  const channel = new BroadcastChannel(channelOf(database, changesTable));
   channel.onmessage = listener;
   return () => channel.close();
+}
+
+/** Databases in memory share their channels: a notice too many only has a feed look once more. */
+function channelOf(database: DatabaseSync, changesTable: string): string {
+  return `${changesTable} ${database.location() ?? ':memory:'}`;
 }

@@ -34,7 +34,9 @@ export class SqliteTable implements Table {
   readonly #get: StatementSync;
   readonly #put: StatementSync;
   readonly #delete: StatementSync;
-  readonly #changes: { log: StatementSync; notices: ChangeNotices } | undefined;
+  readonly #logChange: StatementSync | undefined;
+  readonly #notices: ChangeNotices;
+  #changed = false;
 
   constructor(options: { database: DatabaseSync; name: string; changes?: boolean }) {
     const { database, name, changes = false } = options;
@@ -48,10 +50,8 @@ export class SqliteTable implements Table {
     );
     this.#delete = database.prepare(`DELETE FROM ${this.#table} WHERE pk = ? AND sk = ?`);
     if (changes)
-      this.#changes = {
-        log: database.prepare(`INSERT INTO ${changesTableOf(name)} (before, after) VALUES (?, ?)`),
-        notices: new ChangeNotices(database, changesTableOf(name)),
-      };
+      this.#logChange = database.prepare(`INSERT INTO ${changesTableOf(name)} (before, after) VALUES (?, ?)`);
+    this.#notices = new ChangeNotices(database, changesTableOf(name));
   }
 
   async get(key: Key): Promise<Item | undefined> {
@@ -78,7 +78,7 @@ export class SqliteTable implements Table {
 
   async write(write: Write): Promise<WriteResult> {
     checkWrite(write);
-    return inTransaction(this.#database, () => {
+    return this.#commit(() => {
       const before = this.#read(keyOf(write));
       if (!isAllowed(write, before)) return { ok: false, item: before };
       return { ok: true, item: this.#apply(write, before) };
@@ -87,7 +87,7 @@ export class SqliteTable implements Table {
 
   async transact(writes: readonly Write[]): Promise<TransactResult> {
     checkTransaction(writes);
-    return inTransaction(this.#database, () => {
+    return this.#commit(() => {
       const found = writes.map((write, index) => ({ write, index, item: this.#read(keyOf(write)) }));
       const failed = found.filter(({ write, item }) => !isAllowed(write, item));
       if (failed.length > 0) return { ok: false, failed: failed.map(({ index, item }) => ({ index, item })) };
@@ -100,7 +100,7 @@ export class SqliteTable implements Table {
     for (const item of items) checkItem(item);
     for (let i = 0; i < items.length; i += PUT_ALL_ITEMS) {
       if (i > 0) await setImmediate();
-      inTransaction(this.#database, () => {
+      this.#commit(() => {
         for (const item of items.slice(i, i + PUT_ALL_ITEMS)) this.#replace(this.#read(item), item);
       });
     }
@@ -110,7 +110,7 @@ export class SqliteTable implements Table {
   async purgeExpired(now: Date): Promise<number> {
     const expired = this.#prepare(`SELECT body FROM ${this.#table} WHERE ttl <= ? LIMIT ${PURGE_ITEMS}`);
     for (let count = 0; ; ) {
-      const purged = inTransaction(this.#database, () => {
+      const purged = this.#commit(() => {
         const rows = expired.all(Math.floor(now.getTime() / 1_000));
         for (const row of rows) this.#replace(JSON.parse(String(row.body)), undefined);
         return rows.length;
@@ -119,6 +119,13 @@ export class SqliteTable implements Table {
       if (purged < PURGE_ITEMS) return count;
       await setImmediate();
     }
+  }
+
+  #commit<T>(run: () => T): T {
+    this.#changed = false;
+    const result = inTransaction(this.#database, run);
+    if (this.#changed) this.#notices.announce();
+    return result;
   }
 
   #read(key: Key): Item | undefined {
@@ -154,9 +161,9 @@ export class SqliteTable implements Table {
     } else if (before) {
       this.#delete.run(before.pk, before.sk);
     }
-    if (this.#changes && !isDeepStrictEqual(before, after)) {
-      this.#changes.log.run(before ? JSON.stringify(before) : null, body ?? null);
-      this.#changes.notices.announce();
+    if (this.#logChange && !isDeepStrictEqual(before, after)) {
+      this.#logChange.run(before ? JSON.stringify(before) : null, body ?? null);
+      this.#changed = true;
     }
   }
 

@@ -73,9 +73,10 @@ describe('uploading', () => {
   it('U3 goes on after the uploading process was killed, and sends no finished part again', async () => {
     const { apiKey, client } = await newTenant();
     const folder = await tempFolder();
-    const bytes = makeBytes(64 * MIB, 3);
+    // Long enough that the process is still at it when two parts are seen to have arrived.
+    const bytes = makeBytes(200 * MIB, 3);
     await writeBytes(join(folder, 'killed.bin'), bytes);
-    const args = ['upload', 'killed.bin', '--part-size', '5MiB', '--concurrency', '2'];
+    const args = ['upload', 'killed.bin', '--part-size', '5MiB', '--concurrency', '1'];
     const killed = startCli(folder, { apiKey }, ...args);
     const partsThere = async () => {
       const [upload] = (await client.uploads.list()).items;

@@ -28,6 +28,23 @@ function kept() {
   return upload;
 }
 
+/** Stops the first that comes to it until it is opened. */
+function newGate() {
+  const reached = Promise.withResolvers<void>();
+  const opened = Promise.withResolvers<void>();
+  let passed = false;
+  return {
+    reached: reached.promise,
+    open: opened.resolve,
+    once(): Promise<void> | undefined {
+      if (passed) return undefined;
+      passed = true;
+      reached.resolve();
+      return opened.promise;
+    },
+  };
+}
+
 describe.each(['parts', 'whole'] as const)('completeUpload of a session with integrity %s', (integrity) => {
   test('U1 makes the file of all parts, with a receipt', async () => {
     const upload = await world.sent(bytes, { ...plan, integrity, name: 'a.txt', content_type: 'text/plain' });
@@ -236,6 +253,29 @@ describe('parts that arrive while a completion is under way', () => {
     expect(world.files()[0]?.receipt.checksum_crc64nvme).toBe(
       await crc64Nvme(Buffer.concat([part(1), part(2), other])),
     );
+  });
+
+  test('are judged by the completion that is about them, not by one before', async () => {
+    const upload = await world.sent(bytes, { ...plan, integrity: 'whole' });
+    const replaced = Buffer.concat([part(1), part(2), other]);
+    const gates = { completeMultipart: newGate(), transact: newGate() };
+    const before = (_: number, name: string) => gates[name as keyof typeof gates]?.once();
+    const { error } = await world.withFaults({ calls: 0, before, after: () => {} }, async () => {
+      const first = world.complete(upload.id, { checksum_crc64nvme: await crc64Nvme(bytes) });
+      await gates.completeMultipart.reached;
+      await replacePart(3, other);
+      world.clock.advance(MINUTE_MS);
+      await world.sweep();
+      expect(kept().state).toBe('open');
+      const second = world.complete(upload.id, { checksum_crc64nvme: await crc64Nvme(replaced) });
+      await gates.transact.reached;
+      gates.completeMultipart.open();
+      await expect(first).rejects.toMatchObject({ code: 'ChecksumMismatchError' });
+      gates.transact.open();
+      expect((await second).status).toBe(200);
+    });
+    expect(error).toBeUndefined();
+    expect(world.files()[0]?.receipt.checksum_crc64nvme).toBe(await crc64Nvme(replaced));
   });
 
   test('that never end are answered with a refusal that may heal', async () => {

@@ -3,6 +3,7 @@ import type { TenantId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { publishUploadChanges } from '../../lambdas/uploads/changes.ts';
 import { findFile } from '../../lambdas/uploads/files.ts';
+import { multipartOf } from '../../lambdas/uploads/records.ts';
 import { openUploadsWorld, otherTenant, put, someBytes, tenant, type UploadsWorld } from '../support/uploads-world.ts';
 
 const bytes = someBytes(10);
@@ -106,6 +107,20 @@ describe('abortUpload', () => {
       details: { state: 'completed' },
     });
     expect((await world.bytesOf(file_id)).equals(bytes)).toBe(true);
+  });
+
+  test('leaves nothing of a completion that makes the object at the same time', async () => {
+    const upload = await world.sent(bytes);
+    const [kept] = world.uploads();
+    const multipart = multipartOf(kept as never);
+    const parts = (await world.store.listParts(multipart)) ?? [];
+    const after = async (_: number, name: string) => {
+      if (name === 'abortMultipart' || name === 'delete')
+        await world.store.completeMultipart({ ...multipart, sizeBytes: 10, parts });
+    };
+    const abort = () => world.call('abortUpload', { params: { upload_id: upload.id } });
+    await world.withFaults({ calls: 0, before: () => {}, after }, abort);
+    expect(await world.stored()).toEqual({ objects: [], multiparts: [] });
   });
 
   test('and completion at once: one of them wins, and nothing is left of the other', async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { UploadId } from '../../contract/common.ts';
-import { multipartOf } from '../../lambdas/uploads/records.ts';
+import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import { multipartOf, uploadKey } from '../../lambdas/uploads/records.ts';
 import {
   DAY_MS,
   HOUR_MS,
@@ -8,6 +9,7 @@ import {
   openUploadsWorld,
   put,
   someBytes,
+  tenant,
   type UploadsWorld,
 } from '../support/uploads-world.ts';
 
@@ -67,7 +69,8 @@ describe('sweepUploads', () => {
 
   test('opens a session again whose parts are not those that it was to be completed of', async () => {
     const upload = await world.sent(bytes);
-    await world.withFaults(failing('completeMultipart'), () => world.complete(upload.id));
+    const body = { checksum_crc64nvme: await crc64Nvme(bytes) };
+    await world.withFaults(failing('completeMultipart'), () => world.complete(upload.id, body));
     const [kept] = world.uploads();
     if (!kept) throw new Error('there is no session');
     await world.store.receivePart({ ...multipartOf(kept), partNumber: 1, sizeBytes: 10 }, [someBytes(10, 2)]);
@@ -116,6 +119,17 @@ describe('sweepUploads', () => {
       expired += more;
     }
     expect((await world.stored()).multiparts).toEqual([]);
+  });
+
+  test('has in its index only what there is still to do for', async () => {
+    const completed = await world.sent(bytes);
+    const aborted = await world.sent(bytes);
+    const { upload: open } = await world.init();
+    await world.complete(completed.id);
+    await abort(aborted.id);
+    const inIndex = async ({ id }: { id: UploadId }) =>
+      'g2pk' in ((await world.table.get(uploadKey(tenant, id))) ?? {});
+    expect(await Promise.all([completed, aborted, open].map(inIndex))).toEqual([false, false, true]);
   });
 
   test('two runs at once do everything once', async () => {
