@@ -55,5 +55,3 @@ export function pageOf<T extends z.ZodType>(item: T) {
 /** An inclusive range of part numbers. */
 export const PartNumberRange = z.object({ first: z.int(), last: z.int() });
 export type PartNumberRange = z.infer<typeof PartNumberRange>;
-
-export const ErrorCodeAndMessage = z.object({ code: z.string(), message: z.string() });

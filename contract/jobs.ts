@@ -7,7 +7,7 @@ export const JOB_STATES = ['creating', 'queued', 'running', 'cancelling', 'compl
 export const JobState = z.enum(JOB_STATES);
 export type JobState = z.infer<typeof JobState>;
 
-export const TASK_STATES = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const;
+const TASK_STATES = ['pending', 'running', 'completed', 'failed', 'cancelled'] as const;
 export const TaskState = z.enum(TASK_STATES);
 export type TaskState = z.infer<typeof TaskState>;
 

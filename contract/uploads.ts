@@ -31,7 +31,7 @@ export type Integrity = z.infer<typeof Integrity>;
 const encoder = new TextEncoder();
 
 /** A display name: 1–1,024 bytes, no path and no control characters. */
-export const FileName = z
+const FileName = z
   .string()
   .min(1)
   .refine((name) => encoder.encode(name).length <= MAX_NAME_BYTES, `at most ${MAX_NAME_BYTES} bytes of UTF-8`)
@@ -41,7 +41,7 @@ export const FileName = z
   .refine((name) => name !== '.' && name !== '..', 'not a path');
 
 /** A media type such as `text/csv`, with optional parameters. */
-export const ContentType = z
+const ContentType = z
   .string()
   .max(255)
   .regex(/^[\w.+-]+\/[\w.+-]+(\s*;\s*[\w.+-]+=("[^"\r\n]*"|[\w.+-]+))*$/);
@@ -50,7 +50,7 @@ export const ContentType = z
  * Identifies a file by its content cheaply: `<size>-<CRC64NVME of the first MiB, 16 hex>-<of the last MiB, 16 hex>`.
  * Equal fingerprints are a hint where to resume, never a proof: finished parts are compared by checksum.
  */
-export const Fingerprint = z.string().regex(/^\d{1,15}-[0-9a-f]{16}-[0-9a-f]{16}$/);
+const Fingerprint = z.string().regex(/^\d{1,15}-[0-9a-f]{16}-[0-9a-f]{16}$/);
 
 const PartNumber = z.int().min(1).max(MAX_PARTS);
 const UrlSeconds = z.int().min(1).max(MAX_URL_SECONDS);

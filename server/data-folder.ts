@@ -12,7 +12,7 @@ export class SetupError extends Error {}
 
 /** Kept with mode 0600. */
 const Secrets = z.object({ root_secret: z.string(), signing_key: z.string() });
-export type Secrets = z.infer<typeof Secrets>;
+type Secrets = z.infer<typeof Secrets>;
 
 export interface DataFolder {
   readonly path: string;

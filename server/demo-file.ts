@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { rename } from 'node:fs/promises';
 
-export const DEMO_COLUMNS = 16;
+const DEMO_COLUMNS = 16;
 const VALUES = 4_096;
 const ROWS_PER_WRITE = 4_096;
 

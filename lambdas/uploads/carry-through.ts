@@ -7,6 +7,9 @@ import { digestParts, partCount, plannedParts } from './parts.ts';
 import { fileIdOf, fileKey, fileListPk, multipartOf, type UploadRecord } from './records.ts';
 import { contentFits, SNIFFED_BYTES } from './sniff.ts';
 
+/** A completion that has lasted so long, while the object store has nothing to show for it, has lost its bytes. */
+const OVERDUE_MS = 10 * 60_000;
+
 /**
  * Brings a `completing` session to its end: the object, its verification, the file. Every step may have been done before,
  * or be done by another at the same time: whoever comes first to the last one counts. Answers the session afterwards,
@@ -15,17 +18,14 @@ import { contentFits, SNIFFED_BYTES } from './sniff.ts';
 export async function carryThrough(deps: UploadsDeps, upload: UploadRecord): Promise<UploadRecord | undefined> {
   if ((await makeObject(deps, upload)) === 'refused') return moveUpload(deps, upload, 'reopen');
   const head = await deps.objects.head(upload.object_key);
-  const beginning = head && (await readBeginning(deps, upload.object_key));
+  const isWhole = head?.sizeBytes === upload.size_bytes;
+  const beginning = isWhole ? await readBeginning(deps, upload.object_key) : undefined;
   if (!head || !beginning) {
+    // Not every S3 has the object appear, and whole, in the moment in which the parts go.
+    if (!isOverdue(upload, deps.clock.now())) {
+      throw new DomainError('ServiceBusyError', 'the object store has neither the parts nor the object of this upload');
+    }
     return reject(deps, upload, 'PartsMissingError', 'the object store no longer has the bytes of this upload');
-  }
-  if (head.sizeBytes !== upload.size_bytes) {
-    return reject(
-      deps,
-      upload,
-      'PartsMissingError',
-      `the object has ${head.sizeBytes} bytes, not ${upload.size_bytes}`,
-    );
   }
   const { expected_checksum: expected } = upload;
   if (expected !== undefined && expected !== head.checksumCrc64Nvme) {
@@ -36,6 +36,10 @@ export async function carryThrough(deps: UploadsDeps, upload: UploadRecord): Pro
     return reject(deps, upload, 'ContentMismatchError', `the content is not ${upload.content_type}`);
   }
   return recordFile(deps, upload, head);
+}
+
+function isOverdue({ completing_at: since }: UploadRecord, now: Date): boolean {
+  return since === undefined || now.getTime() - Date.parse(since) > OVERDUE_MS;
 }
 
 /** `refused`: the parts are not those that the completion began with. Otherwise there is an object, or no more parts. */

@@ -15,6 +15,9 @@ import { type FileRecord, readFile, type UploadRecord } from './records.ts';
 const MAX_ROUNDS = 5;
 /** Below API Gateway's 29 s. S3 may take minutes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html */
 const PATIENCE_MS = 20_000;
+/** For so long the call that has begun a completion is left alone with it; then others may do it, too. */
+const HEAD_START_MS = 10_000;
+const POLL_MS = 200;
 
 /** Without a file: it is still being made, and the sweep sees to that. */
 interface Completion {
@@ -34,9 +37,10 @@ export async function completeUpload(
 ): Promise<Completion> {
   for (let round = 1; round <= MAX_ROUNDS; round += 1) {
     let upload = await findUpload(deps, tenantId, uploadId);
-    if (upload.state === 'open') upload = (await begin(deps, upload, body)) ?? upload;
+    const begun = upload.state === 'open' ? await begin(deps, upload, body) : undefined;
+    upload = begun ?? upload;
     if (upload.state === 'completing') {
-      const settled = await withinPatience(deps, upload);
+      const settled = await settle(deps, upload, begun !== undefined);
       if (settled === 'late') return { upload };
       upload = settled ?? upload;
     }
@@ -59,7 +63,7 @@ async function begin(deps: UploadsDeps, upload: UploadRecord, body: CompleteUplo
   const arrived = await lookAtParts(deps, upload);
   if (arrived.upload.state !== 'open') return undefined;
   // An object without a completion: one that had begun before the session was reopened made it after that.
-  if (arrived.parts === 'object') return moveUpload(deps, upload, 'begin', { set: expected(body.checksum_crc64nvme) });
+  if (arrived.parts === 'all') return moveUpload(deps, upload, 'begin', { set: expected(body.checksum_crc64nvme) });
   if (arrived.parts === 'none') return undefined;
   const { parts } = arrived;
   const combined = checkParts(upload, parts, body);
@@ -99,18 +103,31 @@ function checkWhole(actual: string, { checksum_crc64nvme: given }: CompleteUploa
 }
 
 /** The session afterwards; undefined if it has to be read again; `late` if that takes longer than a request may. */
-async function withinPatience(deps: UploadsDeps, upload: UploadRecord): Promise<UploadRecord | undefined | 'late'> {
+async function settle(
+  deps: UploadsDeps,
+  upload: UploadRecord,
+  isMine: boolean,
+): Promise<UploadRecord | undefined | 'late'> {
+  const deadline = performance.now() + (deps.patienceMs ?? PATIENCE_MS);
+  while (!isMine && hasHeadStart(upload, deps.clock.now())) {
+    if (performance.now() >= deadline) return 'late';
+    await setTimeout(POLL_MS);
+    const now = await findUpload(deps, upload.tenant_id, upload.upload_id);
+    if (now.state !== 'completing' || now.completions !== upload.completions) return now;
+  }
   const carried = carryThrough(deps, upload);
   const patience = new AbortController();
-  const late = setTimeout(deps.patienceMs ?? PATIENCE_MS, 'late' as const, { signal: patience.signal }).catch(
-    () => undefined,
-  );
-  const first = await Promise.race([carried, late]).finally(() => patience.abort());
+  const late = setTimeout(deadline - performance.now(), 'late' as const, { signal: patience.signal });
+  const first = await Promise.race([carried, late.catch(() => undefined)]).finally(() => patience.abort());
   if (first === 'late') {
     const { tenant_id, upload_id } = upload;
     carried.catch((error: unknown) => deps.log.error('not completed', { tenant_id, upload_id, error }));
   }
   return first;
+}
+
+function hasHeadStart({ completing_at: since }: UploadRecord, now: Date): boolean {
+  return since !== undefined && now.getTime() - Date.parse(since) < HEAD_START_MS;
 }
 
 async function fileOf({ table }: UploadsDeps, upload: UploadRecord, body: CompleteUpload): Promise<FileRecord> {

@@ -27,26 +27,24 @@ export function notOpen({ upload_id, state }: UploadRecord): DomainError {
   return new DomainError('UploadNotOpenError', `upload ${upload_id} is ${state}`, { state });
 }
 
-/** A session and what of it is in the object store: the parts that arrived as planned, or all of it as one object. */
+/** A session and what of it has arrived: the parts as planned, all of them though no longer as parts, or none any more. */
 export type Arrived =
   | { readonly upload: UploadRecord; readonly parts: readonly StoredPart[] }
-  | { readonly upload: UploadRecord; readonly parts: 'object' | 'none' };
+  | { readonly upload: UploadRecord; readonly parts: 'all' | 'none' };
 
 /** Looks at the parts of a session, and expires an open one whose parts somebody has deleted behind our back. */
 export async function lookAtParts(deps: UploadsDeps, upload: UploadRecord): Promise<Arrived> {
-  if (upload.state === 'completed') return { upload, parts: 'object' };
-  if (upload.state !== 'open' && upload.state !== 'completing') return { upload, parts: 'none' };
+  const { state, tenant_id, upload_id, completions } = upload;
+  if (state === 'completing' || state === 'completed') return { upload, parts: 'all' };
+  if (state !== 'open') return { upload, parts: 'none' };
   const stored = await deps.objects.listParts(multipartOf(upload));
   if (stored) return { upload, parts: plannedParts(upload, stored) };
-  if (await deps.objects.head(upload.object_key)) return { upload, parts: 'object' };
-  // It may have been completed, deleted or aborted since it was read.
-  const now = await findUpload(deps, upload.tenant_id, upload.upload_id);
-  if (now.state !== upload.state || now.completions !== upload.completions) return lookAtParts(deps, now);
-  if (upload.state !== 'open') return { upload, parts: 'none' };
-  deps.log.error('parts are gone', { tenant_id: upload.tenant_id, upload_id: upload.upload_id });
+  if (await deps.objects.head(upload.object_key)) return { upload, parts: 'all' };
+  // It may have been completed and deleted, or aborted, since it was read.
+  const now = await findUpload(deps, tenant_id, upload_id);
+  if (now.state !== state || now.completions !== completions) return lookAtParts(deps, now);
+  deps.log.error('parts are gone', { tenant_id, upload_id });
   const error = { code: 'UploadNotOpenError', message: 'the object store no longer has the parts of this upload' };
-  const expired = await moveUpload(deps, upload, 'expire', { set: { error } });
-  return expired
-    ? { upload: expired, parts: 'none' }
-    : lookAtParts(deps, await findUpload(deps, upload.tenant_id, upload.upload_id));
+  const expired = await moveUpload(deps, now, 'expire', { set: { error } });
+  return lookAtParts(deps, expired ?? (await findUpload(deps, tenant_id, upload_id)));
 }

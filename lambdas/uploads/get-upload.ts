@@ -18,6 +18,6 @@ export async function getUpload(
 }
 
 export function progressOfArrived({ upload, parts }: Arrived): UploadWithParts['progress'] {
-  if (parts === 'object') return fullProgress(upload);
+  if (parts === 'all') return fullProgress(upload);
   return progressOf(upload, parts === 'none' ? [] : parts);
 }

@@ -11,7 +11,7 @@ const NO_TIMEOUT_SECONDS = Math.floor(MAX_TIMER_MS / 1_000);
 const MAX_MAP_CONCURRENCY = 40;
 const INVOKE = 'arn:aws:states:::lambda:invoke';
 
-export interface TaskCall {
+interface TaskCall {
   readonly state: string;
   readonly payload: Value;
   readonly timeoutMs: number;

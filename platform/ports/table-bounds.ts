@@ -9,7 +9,7 @@ import {
 } from './table.ts';
 
 /** DynamoDB's 400 KB. */
-export const MAX_ITEM_BYTES = 400 * 1024;
+const MAX_ITEM_BYTES = 400 * 1024;
 /** Of all that the writes of one transaction carry: DynamoDB's 4 MB. */
 const MAX_TRANSACTION_BYTES = 4 * 1024 * 1024;
 /** A page of a query ends when it holds this much: DynamoDB's 1 MB. */

@@ -18,7 +18,7 @@ export interface Key {
  */
 export type Item = Key & { readonly [attribute: string]: Value };
 
-export type IndexName = 'g1' | 'g2';
+type IndexName = 'g1' | 'g2';
 
 /**
  * A condition on one top-level attribute: equal to a scalar, one of several (at most 100), below or above a number

@@ -1,6 +1,6 @@
 import type { Value } from './table.ts';
 
-export const EXECUTION_STATES = ['running', 'succeeded', 'failed', 'timed_out', 'aborted'] as const;
+const EXECUTION_STATES = ['running', 'succeeded', 'failed', 'timed_out', 'aborted'] as const;
 export type ExecutionState = (typeof EXECUTION_STATES)[number];
 
 export interface Execution {

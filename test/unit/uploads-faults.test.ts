@@ -18,6 +18,9 @@ const checksum = await crc64Nvme(bytes);
 let world: UploadsWorld | undefined;
 afterEach(() => world?.close());
 
+/** After which anybody goes on with a completion. */
+const HEAD_START_MS = 10_000;
+
 const FAULTS = { crashAt, failAt };
 const cases = (['crashAt', 'failAt'] as const).flatMap((kind) =>
   (['before', 'after'] as const).map((when) => ({ kind, when })),
@@ -90,6 +93,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
       (present) => present.sent(bytes, { integrity }),
       (present, { id }) => complete(present, id),
       async (present, { id }) => {
+        present.clock.advance(HEAD_START_MS);
         expect((await complete(present, id)).status).toBe(200);
         await fileIsThere(present);
       },
@@ -117,6 +121,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
       (present) => present.sent(bytes, { integrity: 'whole' }),
       (present, { id }) => present.complete(id, { checksum_crc64nvme: 'AAAAAAAAAAA=' }),
       async (present, { id }) => {
+        present.clock.advance(HEAD_START_MS);
         await expect(present.complete(id, { checksum_crc64nvme: 'AAAAAAAAAAA=' })).rejects.toMatchObject({
           code: 'ChecksumMismatchError',
         });

@@ -86,8 +86,12 @@ describe('sweepUploads', () => {
     const [kept] = world.uploads();
     if (!kept) throw new Error('there is no session');
     await world.store.abortMultipart(multipartOf(kept));
+    // Not in the first minutes: the object may be about to appear.
     world.clock.advance(MINUTE_MS);
-    await world.sweep();
+    expect(await world.sweep()).toEqual({ ...NOTHING, errors: 1 });
+    await expect(world.complete(upload.id)).rejects.toMatchObject({ code: 'ServiceBusyError' });
+    world.clock.advance(10 * MINUTE_MS);
+    expect(await world.sweep()).toEqual({ ...NOTHING, settled: 1 });
     await expect(world.complete(upload.id)).rejects.toMatchObject({ code: 'PartsMissingError' });
     expect(await world.state(upload.id)).toBe('rejected');
   });
