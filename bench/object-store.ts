@@ -14,6 +14,7 @@ import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
 import type { SignedPartUrl } from '../platform/ports/object-store.ts';
 import { systemClock } from '../platform/system-clock.ts';
+import type { Figure } from './run.ts';
 
 const PART_BYTES = 64 * MIB;
 const PARTS = 8;
@@ -26,9 +27,7 @@ const LEAST_RATIO = 0.7;
  * How fast the embedded object store takes parts through its URLs, as a share of what bounds it: the slower of one
  * sequential, synced write of the same bytes and a Node server that discards them, sent by the same client.
  */
-export async function benchObjectStore(): Promise<
-  { name: string; value: number; unit: string; limit: number; holds: boolean }[]
-> {
+export async function benchObjectStore(): Promise<Figure[]> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const worker = new Worker(new URL(import.meta.url), { workerData: { benchObjectStoreIn: folder } });
   try {
@@ -40,7 +39,6 @@ export async function benchObjectStore(): Promise<
       name: `object store: ${name}`,
       value: Math.round(median(values)),
       unit: 'MiB/s',
-      limit: 0,
       holds: true,
     });
     return [

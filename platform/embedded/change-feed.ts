@@ -152,10 +152,10 @@ class Delivery {
 
   async #deliver(changes: readonly Change[]): Promise<void> {
     const outcome = await this.#consumer(changes);
-    const failed = outcome && changes.findIndex(({ seq }) => seq === outcome.retryFrom);
-    const last = changes.at((failed ?? changes.length) - 1);
-    if (failed === -1 || !last) throw new Error(`the batch has no change ${outcome?.retryFrom}`);
-    if (failed !== 0) this.#advance(last);
+    const taken = outcome ? changes.findIndex(({ seq }) => seq === outcome.retryFrom) : changes.length;
+    if (taken === -1) throw new Error(`the batch has no change ${outcome?.retryFrom}`);
+    const last = changes[taken - 1];
+    if (last) this.#advance(last);
     if (outcome) throw new Error(`the consumer wants the changes from ${outcome.retryFrom} on again`);
   }
 

@@ -9,6 +9,8 @@ import { KIB, MIB } from '../../contract/limits.ts';
 const WRITE_BYTES = MIB;
 /** Tiny chunks each cost an object: a batch of them is written before it holds many. */
 const WRITE_CHUNKS = 256;
+/** After so many bytes the disk is set to work, so that little is left to wait for at the end. */
+const SYNC_BYTES = 16 * MIB;
 const READ_BYTES = 256 * KIB;
 
 export interface WrittenFile {
@@ -119,6 +121,8 @@ async function writeAndHash(
   let batch: Uint8Array[] = [];
   let batchBytes = 0;
   let writing = Promise.resolve();
+  let unsyncedBytes = 0;
+  let syncing: Promise<void> | undefined;
   try {
     for await (const chunk of chunks) {
       hash.update(chunk);
@@ -130,11 +134,23 @@ async function writeAndHash(
       await writing;
       writing = writeAll(handle, batch, batchBytes);
       writing.catch(() => {}); // Awaited below, and not reported as unhandled until then.
+      unsyncedBytes += batchBytes;
+      if (unsyncedBytes >= SYNC_BYTES && !syncing) {
+        unsyncedBytes = 0;
+        // Only to hurry: the sync that counts, and that tells of errors, is the caller's.
+        syncing = handle
+          .datasync()
+          .catch(() => {})
+          .finally(() => {
+            syncing = undefined;
+          });
+      }
       batch = [];
       batchBytes = 0;
     }
   } finally {
     await writing;
+    await syncing;
   }
   await writeAll(handle, batch, batchBytes);
   return { sizeBytes, checksumCrc64Nvme: hash.digestBase64() };

@@ -93,6 +93,8 @@ interface Input {
 export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
   const clock = new TestClock();
   const { store, database, close } = await createTestObjectStore({ clock });
+  // No test here cuts the power.
+  database.exec('PRAGMA synchronous = OFF');
   const table = new SqliteTable({ database, name: 'uploads', changes: true });
   const logged: { level: string; message: string }[] = [];
   /** Files that a test asked to delete. */

@@ -95,7 +95,13 @@ describe.each(['parts', 'whole'] as const)('completeUpload of a session with int
 
   test('U9 answers a repeat, and 50 calls at once, with the same file', async () => {
     const upload = await world.sent(bytes, { ...plan, integrity });
-    const answers = await Promise.all(Array.from({ length: 50 }, () => world.complete(upload.id)));
+    const called: string[] = [];
+    const before = (_: number, name: string) => void called.push(name);
+    let answers: Awaited<ReturnType<typeof world.complete>>[] = [];
+    await world.withFaults({ calls: 0, before, after: () => {} }, async () => {
+      answers = await Promise.all(Array.from({ length: 50 }, () => world.complete(upload.id)));
+    });
+    expect(called.filter((name) => name === 'completeMultipart')).toHaveLength(1);
     const again = await world.complete(upload.id, { checksum_crc64nvme: await crc64Nvme(bytes) });
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(new Set([...answers, again].map(({ body }) => JSON.stringify(body))).size).toBe(1);
@@ -270,6 +276,8 @@ describe('parts that arrive while a completion is under way', () => {
       const second = world.complete(upload.id, { checksum_crc64nvme: await crc64Nvme(replaced) });
       await gates.transact.reached;
       gates.completeMultipart.open();
+      // Then the first goes on with what the second has begun.
+      world.clock.advance(MINUTE_MS);
       await expect(first).rejects.toMatchObject({ code: 'ChecksumMismatchError' });
       gates.transact.open();
       expect((await second).status).toBe(200);

@@ -1,0 +1,84 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type BundleSize, benchBundles } from './bundles.ts';
+import { benchObjectStore } from './object-store.ts';
+
+/** A measured value; `limit` is what it must keep, where there is one. */
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly limit?: number;
+  readonly holds: boolean;
+}
+
+const BENCHES: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
+  'object-store': benchObjectStore,
+  bundles: async () => benchBundles().flatMap(bundleFigures),
+};
+
+const HELP = `Measures Millrace; ratios are of things measured side by side in one run.
+
+npm run bench -- [OPTIONS] [NAME…]
+
+NAME: ${Object.keys(BENCHES).join(', ')}; all when left out.
+
+  --json FILE   write the figures as [{name, value, unit, limit, holds}] too
+  --help
+
+The exit code is 1 if a limit does not hold.
+`;
+
+/** Of an API's entry, beside the AWS SDK: about 20 ms of loading on one core. */
+const API_BUDGET_KB = 160;
+
+function bundleFigures({ name, totalBytes, ownBytes }: BundleSize): Figure[] {
+  const kilobytes = (bytes: number) => Math.round(bytes / 1_000);
+  const own = { name: `bundle ${name}: own code`, value: kilobytes(ownBytes), unit: 'KB' };
+  return [
+    name.endsWith('/api')
+      ? { ...own, limit: API_BUDGET_KB, holds: own.value <= API_BUDGET_KB }
+      : { ...own, holds: true },
+    { name: `bundle ${name}: with the AWS SDK`, value: kilobytes(totalBytes), unit: 'KB', holds: true },
+  ];
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    options: { json: { type: 'string' }, help: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  if (values.help) return void process.stdout.write(HELP);
+  const unknown = positionals.filter((name) => !(name in BENCHES));
+  if (unknown.length > 0)
+    throw new Error(`there is no bench ${unknown.join(', ')}: ${Object.keys(BENCHES).join(', ')}`);
+  const figures: Figure[] = [];
+  for (const [name, bench] of Object.entries(BENCHES)) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    process.stderr.write(`${name} …\n`);
+    figures.push(...(await bench()));
+  }
+  process.stdout.write(`${tableOf(figures)}\n`);
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
+  if (figures.some(({ holds }) => !holds)) process.exitCode = 1;
+}
+
+function tableOf(figures: readonly Figure[]): string {
+  const rows = figures.map(({ name, value, unit, limit, holds }) => [
+    name,
+    `${value} ${unit}`,
+    limit === undefined ? '' : `limit ${limit} ${unit}`,
+    holds ? '' : 'does not hold',
+  ]);
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+await main();
