@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
-import { dirname, relative } from 'node:path';
-import { createInterface } from 'node:readline';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import cliProgress from 'cli-progress';
 import * as z from 'zod';
 import { Millrace } from '../client/index.ts';
-import { SetupError } from './data-folder.ts';
+import { SetupError, shortPath } from './data-folder.ts';
 import { writeDemoFile } from './demo-file.ts';
 
 const CLI = fileURLToPath(new URL('../cli/bin/millrace.js', import.meta.url));
@@ -28,25 +27,23 @@ export interface DemoOptions {
  * Answers whether all of it went right.
  */
 export async function runDemo({ url, apiKey, file, sizeBytes, signal }: DemoOptions): Promise<boolean> {
-  const path = relative(process.cwd(), file);
+  const path = shortPath(file);
   say(`1. A file to work on: ${path}`);
   await makeFile(file, sizeBytes, signal);
 
   const cli = (...args: string[]) => runCli(args, { url, apiKey, signal });
   say(`\n2. $ npx millrace upload ${path}`);
-  const uploaded = await cli('upload', path);
-  const fileId = /^file_\w+/m.exec(uploaded.stdout)?.[0];
-  if (uploaded.code !== 0 || !fileId) return false;
-
-  say(`\n3. $ npx millrace run inference --file file_id=${fileId} --wait`);
-  const ran = await cli('run', 'inference', '--file', `file_id=${fileId}`, '--wait');
-  const jobId = /^job_\w+/m.exec(ran.stdout)?.[0];
-  if (ran.code !== 0 || !jobId) return false;
+  if ((await cli('upload', path)) !== 0) return false;
 
   const millrace = new Millrace({ url, apiKey });
-  const summary = await readSummary(millrace, jobId, signal);
+  const fileId = newest(await millrace.files.list({ limit: 1 })).id;
+  say(`\n3. $ npx millrace run inference --file file_id=${fileId} --wait`);
+  if ((await cli('run', 'inference', '--file', `file_id=${fileId}`, '--wait')) !== 0) return false;
+
+  const job = newest(await millrace.jobs.list({ limit: 1 }));
+  const summary = await readSummary(millrace, job.id, signal);
   say(`\nsummary.json\n${JSON.stringify(summary, null, 2)}`);
-  sayTimes(await millrace.jobs.get(jobId), summary.rows);
+  sayTimes(job, summary.rows);
   if (summary.scored_rows === summary.rows && summary.rows > 0) return true;
   process.stderr.write(`Of ${summary.rows} rows only ${summary.scored_rows} could be scored.\n`);
   return false;
@@ -73,28 +70,29 @@ async function makeFile(file: string, sizeBytes: number, signal: AbortSignal): P
   say(`   ${megabytes(statSync(file).size)}, ${rows.toLocaleString('en')} rows of 16 numbers, always the same`);
 }
 
+/** The exit code. What it shows goes to the terminal directly, so that its progress bar finds its place. */
 async function runCli(
   args: readonly string[],
   { url, apiKey, signal }: Pick<DemoOptions, 'url' | 'apiKey' | 'signal'>,
-): Promise<{ code: number; stdout: string }> {
+): Promise<number> {
   signal.throwIfAborted();
   const env = { ...process.env, MILLRACE_URL: url, MILLRACE_API_KEY: apiKey };
-  const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [CLI, ...args], { env, stdio: ['ignore', 'inherit', 'inherit'] });
   const stop = () => child.kill('SIGINT');
   signal.addEventListener('abort', stop, { once: true });
-  const exit = new Promise<number>((resolve, reject) => {
+  const code = await new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve(code ?? 1));
   });
-  let stdout = '';
-  for await (const line of createInterface({ input: child.stdout })) {
-    stdout += `${line}\n`;
-    say(line);
-  }
-  const code = await exit;
   signal.removeEventListener('abort', stop);
   signal.throwIfAborted();
-  return { code, stdout };
+  return code;
+}
+
+function newest<Item>({ items }: { items: readonly Item[] }): Item {
+  const [item] = items;
+  if (!item) throw new Error('what was just made is not listed');
+  return item;
 }
 
 async function readSummary(millrace: Millrace, jobId: string, signal: AbortSignal): Promise<z.infer<typeof Summary>> {

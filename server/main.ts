@@ -1,12 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as z from 'zod';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
 import manifest from '../package.json' with { type: 'json' };
-import { SetupError, writeDurably } from './data-folder.ts';
+import { SetupError, shortPath, writeDurably } from './data-folder.ts';
 import { runDemo } from './demo.ts';
 import { startMillrace } from './millrace.ts';
 
@@ -56,9 +56,7 @@ async function main(): Promise<void> {
       const { url } = millrace;
       const ok = await runDemo({ url, apiKey, file, sizeBytes: options.sizeBytes, signal: stopping.signal });
       if (!ok) process.exitCode = 1;
-      say(
-        ok ? '\nAll of it went right.' : `\nThe main job failed; ${relative('', join(data, 'server.log'))} tells more.`,
-      );
+      say(ok ? '\nAll of it went right.' : `\nThe main job failed; ${shortPath(join(data, 'server.log'))} tells more.`);
     }
     if (options.once) return;
     sayHowToGoOn(millrace.url, data);
@@ -164,7 +162,7 @@ function parseJson(text: string): unknown {
 function sayWhere(url: string, data: string): void {
   say(`Millrace ${manifest.version}, single-machine edition`);
   say(`  API   ${url}`);
-  say(`  Data  ${relative('', data) || '.'}, with the API key in credentials.json and the log in server.log\n`);
+  say(`  Data  ${shortPath(data)}, with the API key in credentials.json and the log in server.log\n`);
 }
 
 function sayHowToGoOn(url: string, data: string): void {
@@ -172,7 +170,7 @@ function sayHowToGoOn(url: string, data: string): void {
   say('\nGo on, in another terminal here:');
   if (!found) {
     say(`  export MILLRACE_URL=${url}`);
-    say(`  export MILLRACE_API_KEY=$(sed 's/.*"api_key":"\\([^"]*\\)".*/\\1/' ${relative('', data)}/credentials.json)`);
+    say(`  export MILLRACE_API_KEY=$(sed 's/.*"api_key":"\\([^"]*\\)".*/\\1/' ${shortPath(data)}/credentials.json)`);
   }
   say('  npx millrace upload FILE        upload a file of yours; Ctrl-C and the same again resumes');
   say('  npx millrace ls                 files');

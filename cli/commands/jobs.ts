@@ -6,6 +6,9 @@ import type { Session } from '../session.ts';
 import { collect } from './collect.ts';
 import { uploadOne } from './upload.ts';
 
+/** Above so many, artifacts that differ by a number are not listed one by one after a run. */
+const MANY_ARTIFACTS = 4;
+
 export interface RunFlags {
   readonly input: readonly string[];
   readonly inputJson?: string;
@@ -113,7 +116,8 @@ async function follow(session: Session, millrace: Millrace, jobId: string): Prom
     progress.stop();
   }
   const artifacts = await artifactsOf(millrace, jobId);
-  const text = artifacts.length > 0 ? `${describeJob(job)}\n\n${describeArtifacts(artifacts)}` : describeJob(job);
+  const text =
+    artifacts.length > 0 ? `${describeJob(job)}\n\n${describeSomeArtifacts(artifacts, jobId)}` : describeJob(job);
   output.result({ type: 'ended', job, artifacts }, text);
   return job.state === 'completed' ? EXIT.ok : EXIT.jobNotCompleted;
 }
@@ -129,6 +133,14 @@ function describeJob(job: Job): string {
     `${job.id}  ${job.workflow}  ${state}`,
     `${percent} %, ${completed_tasks} of ${total_tasks} tasks${phase ? `, ${phase}` : ''}, attempt ${job.attempt}`,
   ].join('\n');
+}
+
+/** Of many with a number in their names, the first stands for the others. */
+function describeSomeArtifacts(artifacts: readonly Artifact[], jobId: string): string {
+  const numbered = artifacts.filter(({ name }) => /\d/.test(name));
+  if (numbered.length < MANY_ARTIFACTS) return describeArtifacts(artifacts);
+  const shown = artifacts.filter((artifact) => artifact === numbered[0] || !numbered.includes(artifact));
+  return `${describeArtifacts(shown)}\nand ${numbered.length - 1} more like ${numbered[0]?.name}: millrace job ${jobId}`;
 }
 
 function describeArtifacts(artifacts: readonly Artifact[]): string {
