@@ -110,8 +110,9 @@ async function settle(
 ): Promise<UploadRecord | undefined | 'late'> {
   const deadline = performance.now() + (deps.patienceMs ?? PATIENCE_MS);
   while (!isMine && hasHeadStart(upload, deps.clock.now())) {
-    if (performance.now() >= deadline) return 'late';
-    await setTimeout(POLL_MS);
+    const leftMs = deadline - performance.now();
+    if (leftMs <= 0) return 'late';
+    await setTimeout(Math.min(POLL_MS, leftMs));
     const now = await findUpload(deps, upload.tenant_id, upload.upload_id);
     if (now.state !== 'completing' || now.completions !== upload.completions) return now;
   }

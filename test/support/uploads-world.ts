@@ -100,6 +100,7 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
   /** Files that a test asked to delete. */
   const deletions = new Set<string>();
   let faults = steady();
+  let inFlight = 0;
 
   /** The port, with the present faults at each call. */
   function faulty<Port extends object>(port: Port): Port {
@@ -111,10 +112,15 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
           const present = faults;
           present.calls += 1;
           const call = present.calls;
-          await present.before(call, String(name));
-          const result: unknown = await member.apply(target, args);
-          await present.after(call, String(name));
-          return result;
+          inFlight += 1;
+          try {
+            await present.before(call, String(name));
+            const result: unknown = await member.apply(target, args);
+            await present.after(call, String(name));
+            return result;
+          } finally {
+            inFlight -= 1;
+          }
         };
       },
     });
@@ -229,6 +235,11 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
       );
       faults = steady();
       return { calls: planned.calls, error };
+    },
+
+    /** Until nothing goes on that was answered with 202 meanwhile. */
+    async idle(): Promise<void> {
+      for (let idleTurns = 0; idleTurns < 5; idleTurns = inFlight > 0 ? 0 : idleTurns + 1) await setImmediate();
     },
 
     sweep: () => sweepUploads(deps),

@@ -151,6 +151,7 @@ describe('sessions under any sequence of acts, faults and late parts', () => {
           for (const step of [{ act: 'open', integrity: 'parts', fits: true } as const, ...steps]) {
             const { error } = await world.withFaults(randomFaults(random, 0.02), () => play.act(step));
             if (error) throw error;
+            await world.idle();
             await world.check();
           }
           await world.checkClean();
