@@ -33,6 +33,7 @@ import type { TaskWorkerData } from './task-worker.ts';
 /** How often jobs are looked after that lost their thread or their event: it bounds how long they hang. */
 const RECONCILE_EVERY_SECONDS = 2;
 const SWEEP_EVERY_SECONDS = 60;
+const PURGE_EVERY_SECONDS = 3_600;
 
 const ROOT = new URL('../', import.meta.url);
 
@@ -111,6 +112,9 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     const [process, runId = ''] = runnerId.split(':');
     return process === processId && pool.isRunning(runId);
   };
+  const purgeExpired = async () => {
+    for (const table of [uploadsTable, jobsTable]) await table.purgeExpired(clock.now());
+  };
   const reconcile = async () => void (await reconcileJobs(jobs, { runnersAlive }));
 
   const feeds = [
@@ -121,6 +125,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     runs: [
       { name: 'reconcile-jobs', everySeconds: RECONCILE_EVERY_SECONDS, run: reconcile },
       { name: 'sweep-uploads', everySeconds: SWEEP_EVERY_SECONDS, run: async () => void (await sweepUploads(uploads)) },
+      { name: 'purge-expired', everySeconds: PURGE_EVERY_SECONDS, run: purgeExpired },
     ],
     log,
   });

@@ -24,9 +24,15 @@ const S3Config = {
   MILLRACE_PUBLIC_S3_ENDPOINT: z.string().optional(),
 };
 
+/** A table answers in milliseconds: a connection that hangs is given up while its caller still waits, and tried again. */
+const PATIENCE = { connectionTimeout: 2_000, requestTimeout: 8_000, throwOnRequestTimeout: true };
+
 export function openTable(variable: 'IDENTITY_TABLE' | 'UPLOADS_TABLE' | 'JOBS_TABLE'): DynamoTable {
   const config: Record<string, string> = readConfig({ [variable]: z.string() });
-  return new DynamoTable({ client: new DynamoDBClient(), tableName: config[variable] as string });
+  return new DynamoTable({
+    client: new DynamoDBClient({ requestHandler: PATIENCE }),
+    tableName: config[variable] as string,
+  });
 }
 
 /** Objects for a function that signs no URLs. */

@@ -35,14 +35,20 @@ function parse(body: string | Uint8Array): unknown {
 function findProblem(value: unknown, depth: number): string | undefined {
   if (depth > MAX_DEPTH) return `it is nested more than ${MAX_DEPTH} deep`;
   if (typeof value === 'string') return value.isWellFormed() ? undefined : 'a text in it is not well-formed Unicode';
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'a number in it is too large';
+  if (typeof value === 'number') return isStorable(value) ? undefined : 'a number in it is too large or too small';
   if (typeof value !== 'object' || value === null) return undefined;
   for (const [name, member] of Object.entries(value)) {
-    if (name === '__proto__') return 'it has a member named __proto__';
+    if (name === '__proto__' || name === '') return `it has a member named ${JSON.stringify(name)}`;
     const problem = findProblem(name, depth) ?? findProblem(member, depth + 1);
     if (problem !== undefined) return problem;
   }
   return undefined;
+}
+
+/** DynamoDB keeps numbers from 1e-130 to 9.99e125. */
+function isStorable(value: number): boolean {
+  const size = Math.abs(value);
+  return value === 0 || (size >= 1e-130 && size <= 9.99e125);
 }
 
 function bodyProblem(problem: string): DomainError {
