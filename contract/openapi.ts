@@ -55,6 +55,19 @@ const CONTEXTS = {
 
 type Route = (typeof routes)[keyof typeof routes];
 
+const DESCRIPTION = `A client opens a session (\`POST /uploads/init\`), sends the file's parts with the presigned URLs straight to the
+object store, and completes the session; a job (\`POST /jobs\`) runs a workflow on the file.
+
+**Credentials**: \`Authorization: Bearer <API key or JWT>\`. Each operation names the scope that it needs. Another tenant's
+id answers like an unknown one.
+
+**Errors** have one shape: \`{error, message, details, request_id}\`. \`error\` is a stable code to switch on, \`message\` says what
+to do, \`details\` names the field or the parts concerned, and \`request_id\` is in the service's log.
+
+**Repeating** a request is safe: GET, PUT, DELETE and complete as they are, creations with an \`Idempotency-Key\`.
+
+**Listings** are newest first; \`next_cursor\` goes into \`cursor\` of the next call.`;
+
 /** The OpenAPI 3.1 document of the API, from the route table. */
 export function openApiDocument(version: string): Json {
   const components: Json = {};
@@ -71,6 +84,7 @@ export function openApiDocument(version: string): Json {
       title: 'Millrace',
       version,
       summary: "Uploads that can't be lost, and the jobs that run on them.",
+      description: DESCRIPTION,
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/', description: 'This deployment' }],
