@@ -1,4 +1,4 @@
-import { createCRC64 } from 'hash-wasm';
+import { CRC64_WASM, INPUT, INPUT_BYTES, LANE_BYTES, SHIFT_TABLES, WORD_TABLES } from './crc64nvme-wasm.ts';
 
 /** CRC-64/NVME in the reflected form: polynomial 0xad93d23594c93659, initial value and final XOR all ones. */
 const POLYNOMIAL = 0x9a6c9329ac4bc9b5n;
@@ -14,8 +14,48 @@ export interface Crc64NvmeHash {
   digestHex(): string;
 }
 
-// One WebAssembly instance serves every hash, each with a state of 12 bytes: an instance of its own costs 64 KiB and more.
-let engine: ReturnType<typeof createCRC64> | undefined;
+/** All ones, which the CRC begins with and is inverted by at its end. */
+const ONES = 0xffffffffffffffffn;
+
+interface Engine {
+  /** The input's bytes in its memory. */
+  readonly input: Uint8Array;
+  update(crc: bigint, at: number, bytes: number): bigint;
+}
+
+// One WebAssembly instance serves every hash: a hash is 8 bytes, an instance has 256 KiB.
+let engine: Promise<Engine> | undefined;
+
+async function startEngine(): Promise<Engine> {
+  const code = Uint8Array.from(atob(CRC64_WASM), (char) => char.charCodeAt(0));
+  const { instance } = await WebAssembly.instantiate(code);
+  const { memory, update } = instance.exports as { memory: WebAssembly.Memory; update: Engine['update'] };
+  const byte = (value: bigint) => {
+    let crc = value;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1n ? (crc >> 1n) ^ POLYNOMIAL : crc >> 1n;
+    return crc;
+  };
+  writeTables(memory, WORD_TABLES, (bit) => {
+    let crc = 1n << BigInt(bit);
+    for (let shifted = 0; shifted < 8; shifted++) crc = (crc >> 8n) ^ byte(crc & 0xffn);
+    return crc;
+  });
+  const overALane = shiftOf(LANE_BYTES);
+  writeTables(memory, SHIFT_TABLES, (bit) => multiply(overALane, 1n << BigInt(bit)));
+  return { input: new Uint8Array(memory.buffer, INPUT, INPUT_BYTES), update };
+}
+
+/** Writes a linear map of 64 bits, given by what it makes of each bit, as eight tables: the one of byte 7 is the first. */
+function writeTables(memory: WebAssembly.Memory, at: number, map: (bit: number) => bigint): void {
+  for (let byte = 0; byte < 8; byte++) {
+    const table = new BigUint64Array(memory.buffer, at + (7 - byte) * 2_048, 256);
+    const images = Array.from({ length: 8 }, (_, bit) => map(8 * byte + bit));
+    for (let value = 1; value < 256; value++) {
+      const lowest = 31 - Math.clz32(value & -value);
+      table[value] = (table[value & (value - 1)] as bigint) ^ (images[lowest] as bigint);
+    }
+  }
+}
 
 /**
  * Starts a CRC64NVME.
@@ -26,13 +66,17 @@ let engine: ReturnType<typeof createCRC64> | undefined;
  * hash.digestHex(); // ae8b14860a799888
  */
 export async function createCrc64Nvme(): Promise<Crc64NvmeHash> {
-  engine ??= createCRC64(POLYNOMIAL.toString(16));
-  const crc64 = await engine;
-  let state = crc64.init().save();
-  const digest = () => crc64.load(state).digest('hex');
+  engine ??= startEngine();
+  const { input, update } = await engine;
+  let crc = ONES;
+  const digest = () => BigInt.asUintN(64, ~crc).toString(16).padStart(16, '0');
   return {
     update(bytes) {
-      state = crc64.load(state).update(bytes).save();
+      for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
+        const piece = bytes.subarray(at, at + INPUT_BYTES);
+        input.set(piece);
+        crc = update(crc, INPUT, piece.length);
+      }
     },
     digestBase64: () => crc64NvmeFromHex(digest()),
     digestHex: digest,

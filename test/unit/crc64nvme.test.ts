@@ -5,7 +5,37 @@ import { TIB } from '../../contract/limits.ts';
 
 const bytes = fc.uint8Array({ maxLength: 3_000 });
 
+/** By the definition, bit by bit. */
+function bitByBit(bytes: Uint8Array): string {
+  let crc = 0xffffffffffffffffn;
+  for (const byte of bytes) {
+    crc ^= BigInt(byte);
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1n ? (crc >> 1n) ^ 0x9a6c9329ac4bc9b5n : crc >> 1n;
+  }
+  return (crc ^ 0xffffffffffffffffn).toString(16).padStart(16, '0');
+}
+
 describe('CRC64NVME', () => {
+  it('is what the definition gives, for every length around those that are worked on at once', async () => {
+    const bytes = Uint8Array.from({ length: 10_000 }, (_, at) => (at * 2_654_435_761) >>> 13);
+    const lengths = [1, 7, 8, 9, 1_023, 1_024, 3_071, 3_072, 3_073, 3_080, 6_144, 6_151, 9_999];
+    for (const length of lengths) {
+      for (const start of [0, 1]) {
+        const part = bytes.subarray(start, start + length);
+        const hash = await createCrc64Nvme();
+        hash.update(part);
+        expect(hash.digestHex()).toBe(bitByBit(part));
+      }
+    }
+  });
+
+  it('is the same for a piece that is larger than its memory', async () => {
+    const bytes = Uint8Array.from({ length: 700_001 }, (_, at) => (at * 40_503) >>> 5);
+    const hash = await createCrc64Nvme();
+    for (let at = 0; at < bytes.length; at += 1_000) hash.update(bytes.subarray(at, at + 1_000));
+    expect(await crc64Nvme(bytes)).toBe(hash.digestBase64());
+  });
+
   it('has the published check value, as hexadecimal and as S3 writes it', async () => {
     const hash = await createCrc64Nvme();
     hash.update(new TextEncoder().encode('1234'));
