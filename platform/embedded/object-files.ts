@@ -5,10 +5,9 @@ import { dirname, join } from 'node:path';
 import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
 import { KIB, MIB } from '../../contract/limits.ts';
 
-/** Bytes gathered for one write; a second such batch may be on its way to the disk, so a writer holds twice this. */
+/** Bytes gathered for one write; as many are on their way to the disk meanwhile, so a writer holds twice this. */
 const WRITE_BYTES = MIB;
-/** Tiny chunks each cost an object: a batch of them is written before it holds many. */
-const WRITE_CHUNKS = 256;
+const MAX_KEPT_BUFFERS = 16;
 /** After so many bytes the disk is set to work, so that little is left to wait for at the end. */
 const SYNC_BYTES = 16 * MIB;
 const READ_BYTES = 256 * KIB;
@@ -117,52 +116,53 @@ async function writeAndHash(
   chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): Promise<Omit<WrittenFile, 'name'>> {
   const hash = await createCrc64Nvme();
-  let sizeBytes = 0;
-  let batch: Uint8Array[] = [];
+  let [batch, next] = [Buffer.allocUnsafeSlow(WRITE_BYTES), Buffer.allocUnsafeSlow(WRITE_BYTES)];
   let batchBytes = 0;
-  let writing = Promise.resolve();
+  let sizeBytes = 0;
   let unsyncedBytes = 0;
+  let writing = Promise.resolve();
   let syncing: Promise<void> | undefined;
+  const flush = async () => {
+    hash.update(batch.subarray(0, batchBytes));
+    // One batch is written while the next one arrives; not reading on until it is written holds the sender back.
+    await writing;
+    writing = writeAll(handle, batch.subarray(0, batchBytes));
+    writing.catch(() => {}); // Awaited later, and not reported as unhandled until then.
+    [batch, next] = [next, batch];
+    sizeBytes += batchBytes;
+    unsyncedBytes += batchBytes;
+    batchBytes = 0;
+    if (unsyncedBytes < SYNC_BYTES || syncing) return;
+    unsyncedBytes = 0;
+    // Only to hurry: the sync that counts, and that tells of errors, is the caller's.
+    syncing = handle
+      .datasync()
+      .catch(() => {})
+      .finally(() => {
+        syncing = undefined;
+      });
+  };
   try {
     for await (const chunk of chunks) {
-      hash.update(chunk);
-      sizeBytes += chunk.length;
-      batch.push(chunk);
-      batchBytes += chunk.length;
-      if (batchBytes < WRITE_BYTES && batch.length < WRITE_CHUNKS) continue;
-      // One batch is written while the next one arrives; not reading on until it is written holds the sender back.
-      await writing;
-      writing = writeAll(handle, batch, batchBytes);
-      writing.catch(() => {}); // Awaited below, and not reported as unhandled until then.
-      unsyncedBytes += batchBytes;
-      if (unsyncedBytes >= SYNC_BYTES && !syncing) {
-        unsyncedBytes = 0;
-        // Only to hurry: the sync that counts, and that tells of errors, is the caller's.
-        syncing = handle
-          .datasync()
-          .catch(() => {})
-          .finally(() => {
-            syncing = undefined;
-          });
+      for (let taken = 0; taken < chunk.length; ) {
+        const piece = chunk.subarray(taken, taken + WRITE_BYTES - batchBytes);
+        batch.set(piece, batchBytes);
+        batchBytes += piece.length;
+        taken += piece.length;
+        if (batchBytes === WRITE_BYTES) await flush();
       }
-      batch = [];
-      batchBytes = 0;
     }
+    await flush();
   } finally {
     await writing;
     await syncing;
   }
-  await writeAll(handle, batch, batchBytes);
   return { sizeBytes, checksumCrc64Nvme: hash.digestBase64() };
 }
 
 /** A write may take fewer bytes than it was given. */
-async function writeAll(handle: FileHandle, chunks: Uint8Array[], sizeBytes: number): Promise<void> {
-  if (sizeBytes === 0) return;
-  let { bytesWritten } = await handle.writev(chunks);
-  if (bytesWritten === sizeBytes) return;
-  const bytes = Buffer.concat(chunks);
-  while (bytesWritten < sizeBytes) bytesWritten += (await handle.write(bytes, bytesWritten)).bytesWritten;
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length; ) written += (await handle.write(bytes, written)).bytesWritten;
 }
 
 /** Makes a new name in a folder survive a power failure. */
