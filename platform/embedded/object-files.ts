@@ -7,7 +7,6 @@ import { KIB, MIB } from '../../contract/limits.ts';
 
 /** Bytes gathered for one write; as many are on their way to the disk meanwhile, so a writer holds twice this. */
 const WRITE_BYTES = MIB;
-const MAX_KEPT_BUFFERS = 16;
 /** After so many bytes the disk is set to work, so that little is left to wait for at the end. */
 const SYNC_BYTES = 16 * MIB;
 const READ_BYTES = 256 * KIB;
