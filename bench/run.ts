@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type BundleSize, benchBundles } from './bundles.ts';
+import { type BundleSize, benchBundles, benchLoading } from './bundles.ts';
 import { benchObjectStore } from './object-store.ts';
 
 /** A measured value; `limit` is what it must keep, where there is one. */
@@ -14,7 +14,7 @@ export interface Figure {
 
 const BENCHES: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
   'object-store': benchObjectStore,
-  bundles: async () => benchBundles().flatMap(bundleFigures),
+  bundles: async () => [...benchBundles().flatMap(bundleFigures), ...benchLoading().map(loadingFigure)],
 };
 
 const HELP = `Measures Millrace; ratios are of things measured side by side in one run.
@@ -43,15 +43,15 @@ function bundleFigures({ name, totalBytes, ownBytes }: BundleSize): Figure[] {
   ];
 }
 
+function loadingFigure({ name, milliseconds }: { name: string; milliseconds: number }): Figure {
+  return { name: `bundle ${name}: loading`, value: Math.round(milliseconds), unit: 'ms', holds: true };
+}
+
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: { json: { type: 'string' }, help: { type: 'boolean', default: false } },
-    allowPositionals: true,
-  });
+  const { values, positionals } = readOptions();
   if (values.help) return void process.stdout.write(HELP);
   const unknown = positionals.filter((name) => !(name in BENCHES));
-  if (unknown.length > 0)
-    throw new Error(`there is no bench ${unknown.join(', ')}: ${Object.keys(BENCHES).join(', ')}`);
+  if (unknown.length > 0) throw new UsageError(`there is no bench ${unknown.join(', ')}`);
   const figures: Figure[] = [];
   for (const [name, bench] of Object.entries(BENCHES)) {
     if (positionals.length > 0 && !positionals.includes(name)) continue;
@@ -61,6 +61,19 @@ async function main(): Promise<void> {
   process.stdout.write(`${tableOf(figures)}\n`);
   if (values.json) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
   if (figures.some(({ holds }) => !holds)) process.exitCode = 1;
+}
+
+class UsageError extends Error {}
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: { json: { type: 'string' }, help: { type: 'boolean', default: false } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function tableOf(figures: readonly Figure[]): string {
@@ -81,4 +94,10 @@ function tableOf(figures: readonly Figure[]): string {
     .join('\n');
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  process.stderr.write(`${error.message}\n\n${HELP}`);
+  process.exitCode = 2;
+}

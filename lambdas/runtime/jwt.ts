@@ -1,5 +1,4 @@
 import { get } from 'node:http';
-import { JwtVerifier } from 'aws-jwt-verify';
 import {
   FetchError,
   JwksValidationError,
@@ -10,6 +9,7 @@ import {
 } from 'aws-jwt-verify/error';
 import { type Fetcher, SimpleFetcher } from 'aws-jwt-verify/https';
 import { SimpleJwksCache } from 'aws-jwt-verify/jwk';
+import { JwtVerifier } from 'aws-jwt-verify/jwt-verifier';
 import * as z from 'zod';
 import { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';

@@ -11,7 +11,7 @@ import { Construct } from 'constructs';
 import { removalPolicyOf, type Settings } from '../settings.ts';
 import { allowKey, dataKeyOf } from './data-key.ts';
 
-const READ = ['dynamodb:GetItem', 'dynamodb:BatchGetItem', 'dynamodb:Query'];
+const READ = ['dynamodb:GetItem', 'dynamodb:Query'];
 const WRITE = [
   'dynamodb:PutItem',
   'dynamodb:UpdateItem',

@@ -88,6 +88,43 @@ describe('bucket', () => {
   });
 });
 
+describe('a key of the account', () => {
+  test('encrypts the bucket and the tables, when the settings name one', () => {
+    const kmsKeyArn = 'arn:aws:kms:us-east-1:111111111111:key/00000000-0000-0000-0000-000000000000';
+    const { templates: stacks } = synthesize({ context: { kmsKeyArn } });
+    const [bucket] = resourcesOf(stacks, 'AWS::S3::Bucket');
+    expect(bucket?.properties.BucketEncryption.ServerSideEncryptionConfiguration).toMatchObject([
+      { BucketKeyEnabled: true, ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: kmsKeyArn } },
+    ]);
+    for (const { properties } of resourcesOf(stacks, 'AWS::DynamoDB::Table')) {
+      expect(properties.SSESpecification).toEqual({ SSEEnabled: true, SSEType: 'KMS', KMSMasterKeyId: kmsKeyArn });
+    }
+  });
+});
+
+describe('dead letters', () => {
+  test('are kept encrypted for 14 days, and sent by TLS alone', () => {
+    const queues = of('AWS::SQS::Queue');
+    expect(queues).toHaveLength(2);
+    for (const { properties } of queues) {
+      expect(properties).toMatchObject({ SqsManagedSseEnabled: true, MessageRetentionPeriod: 14 * 86_400 });
+    }
+    const policies = of('AWS::SQS::QueuePolicy');
+    expect(policies).toHaveLength(queues.length);
+    for (const { properties } of policies) {
+      expect(properties.PolicyDocument.Statement).toContainEqual(
+        expect.objectContaining({ Effect: 'Deny', Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+      );
+    }
+  });
+
+  test('are all events that a rule cannot deliver', () => {
+    const targets = of('AWS::Events::Rule').flatMap(({ properties }) => properties.Targets);
+    expect(targets).toHaveLength(3);
+    for (const target of targets) expect(target.DeadLetterConfig).toEqual({ Arn: expect.anything() });
+  });
+});
+
 describe('functions', () => {
   test('run on arm64 and Node.js 24, are traced, and write to a log with an end', () => {
     const functions = of('AWS::Lambda::Function');
@@ -156,6 +193,22 @@ describe('permissions', () => {
     const wide = statements.filter(({ Resource }) => [Resource].flat().includes('*')).flatMap(actionsOf);
     const withoutResources = /^(xray:|dynamodb:ListStreams$|logs:.*(LogDeliver|ResourcePolic|LogGroups))/;
     expect(wide.filter((action) => !withoutResources.test(action))).toEqual([]);
+  });
+
+  test("to write a table are with its context alone, and with tasks for the jobs' ledger", () => {
+    const writes = statements.filter((statement) => actionsOf(statement).includes('dynamodb:PutItem'));
+    // One statement may be for several tables.
+    const tables = (resource: unknown) =>
+      JSON.stringify(resource).match(/(Identity|Uploads|Jobs)(?=Table[0-9A-F]{8})/g);
+    const written = writes.flatMap(({ id, Resource }) =>
+      (tables(Resource) ?? ['?']).map((table) => `${id.split('/')[0]}: ${table}`),
+    );
+    expect([...new Set(written)].sort()).toEqual([
+      'millrace-foundation: Identity',
+      'millrace-jobs: Jobs',
+      'millrace-uploads: Uploads',
+      ...Object.keys(workflows).map((name) => `millrace-workflow-${name}: Jobs`),
+    ]);
   });
 
   test('to sign URLs are a role of its own, which can put and get objects and nothing else', () => {
