@@ -85,7 +85,7 @@ describe('the placeholders of a definition', () => {
   function addWorkflow(placeholders: string[], states: string[]): Template {
     const definitionFile = join(temporary, 'tiny.asl.json');
     writeFileSync(definitionFile, JSON.stringify({ Comment: placeholders.map((name) => `\${${name}}`).join() }));
-    const app = new App();
+    const app = new App({ outdir: join(temporary, 'assembly') });
     const stack = new Stack(app, 'Tiny');
     const arn = (state: string) => `arn:aws:lambda:us-east-1:111111111111:function:${state}`;
     const tasks = Object.fromEntries(

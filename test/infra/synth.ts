@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import cdk from '../../cdk.json' with { type: 'json' };
@@ -8,13 +11,18 @@ export function synthesize({ context = {} }: { context?: object } = {}): {
   app: App;
   templates: Readonly<Record<string, Template>>;
 } {
-  const app = new App({ context: { ...cdk.context, 'aws:cdk:bundling-stacks': [], ...context } });
-  addMillrace(app);
-  const { stacks } = app.synth();
-  const templates = Object.fromEntries(
-    stacks.map(({ stackName, template }) => [stackName, Template.fromJSON(template)]),
-  );
-  return { app, templates };
+  const outdir = mkdtempSync(join(tmpdir(), 'millrace-synth-'));
+  try {
+    const app = new App({ outdir, context: { ...cdk.context, 'aws:cdk:bundling-stacks': [], ...context } });
+    addMillrace(app);
+    const { stacks } = app.synth();
+    const templates = Object.fromEntries(
+      stacks.map(({ stackName, template }) => [stackName, Template.fromJSON(template)]),
+    );
+    return { app, templates };
+  } finally {
+    rmSync(outdir, { recursive: true });
+  }
 }
 
 interface Resource {
