@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import * as z from 'zod';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
+import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { SetupError, shortPath, writeDurably } from './data-folder.ts';
@@ -23,6 +24,7 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --port PORT       0 for any free one (default 4780)
   --host HOST       address to listen on (default 127.0.0.1)
   --public-url URL  where clients reach the server, if not there: it goes into presigned URLs
+  --running-jobs N  jobs of one tenant that run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
   --data FOLDER     where all data is (default ./.millrace)
   --help
 `;
@@ -71,6 +73,7 @@ interface Options {
   readonly host: string;
   readonly publicUrl: string | undefined;
   readonly data: string;
+  readonly runningJobsPerTenant: number;
   readonly sizeBytes: number;
   readonly once: boolean;
   readonly demo: boolean;
@@ -89,12 +92,17 @@ function readOptions(): Options | undefined {
   if (publicUrl !== undefined && !/^https?:$/.test(URL.parse(publicUrl)?.protocol ?? '')) {
     throw new SetupError(`--public-url takes a URL such as https://uploads.example.com, not ${publicUrl}`);
   }
+  const runningJobsPerTenant = Number(values['running-jobs']);
+  if (!Number.isInteger(runningJobsPerTenant) || runningJobsPerTenant < 1) {
+    throw new SetupError(`--running-jobs takes a whole number from 1 on, not ${values['running-jobs']}`);
+  }
   if (values.once && values['serve-only']) throw new SetupError('--once and --serve-only exclude each other');
   return {
     port,
     host: values.host,
     publicUrl: publicUrl?.replace(/\/+$/, ''),
     data: values.data,
+    runningJobsPerTenant,
     sizeBytes: parseSize(values.size),
     once: values.once,
     demo: values.demo,
@@ -115,6 +123,7 @@ function parse() {
         host: { type: 'string', default: '127.0.0.1' },
         'public-url': { type: 'string' },
         data: { type: 'string', default: '.millrace' },
+        'running-jobs': { type: 'string', default: String(DEFAULT_RUNNING_JOBS_PER_TENANT) },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
 import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
@@ -46,6 +45,7 @@ export interface MillraceOptions {
   /** Where clients reach the server, when that is not where it listens. */
   readonly publicUrl?: string | undefined;
   readonly jwt?: readonly JwtIssuer[];
+  readonly runningJobsPerTenant: number;
 }
 
 export interface RunningMillrace {
@@ -105,7 +105,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     log,
     findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
     entries,
-    runningLimit: DEFAULT_RUNNING_JOBS_PER_TENANT,
+    runningLimit: options.runningJobsPerTenant,
   };
   const onEnded = settleExecution(jobs);
   const runnersAlive = (runnerId: string) => {
@@ -162,7 +162,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     const listening = await listen({ listener, port: options.port, host: options.host });
     url ||= listening.url;
     schedule.start();
-    log.info('started', { url, version: manifest.version });
+    log.info('started', { url, listening: listening.url, version: manifest.version });
     return {
       url,
       keys,

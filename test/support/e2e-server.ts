@@ -22,12 +22,12 @@ export interface EmbeddedServer {
 
 /** Starts the single-machine edition as its users do, in a process of its own. */
 export async function startEmbeddedServer(
-  options: { root?: string; data?: string; port?: number } = {},
+  options: { root?: string; data?: string; port?: number; args?: readonly string[] } = {},
 ): Promise<EmbeddedServer> {
   const data = options.data ?? (await mkdtemp(join(tmpdir(), 'millrace-e2e-')));
   const child = spawn(
     process.execPath,
-    ['server/main.ts', '--serve-only', '--port', String(options.port ?? 0), '--data', data],
+    ['server/main.ts', '--serve-only', '--port', String(options.port ?? 0), '--data', data, ...(options.args ?? [])],
     { cwd: options.root ?? ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const kill = () => child.kill('SIGKILL');

@@ -1,0 +1,115 @@
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Transform } from 'node:stream';
+
+/** What happens to a request: cut after so many bytes of its body, an answer that is lost, … */
+export type Fault =
+  | { readonly kind: 'cut'; readonly afterBytes: number }
+  | { readonly kind: 'answer'; readonly status: number }
+  | { readonly kind: 'lose-answer' }
+  | { readonly kind: 'delay'; readonly ms: number }
+  | { readonly kind: 'flip-bit'; readonly atByte: number };
+
+export interface FaultRule {
+  /** Such as `PUT` and a part of the URL. */
+  readonly method: string;
+  readonly url: RegExp;
+  readonly fault: Fault;
+  /** So many requests meet it; then the next rule that matches counts. */
+  times: number;
+}
+
+export interface FaultProxy {
+  readonly url: string;
+  /** Where requests go on to. */
+  target: string;
+  readonly rules: FaultRule[];
+  /** Method and URL of every request, in order. */
+  readonly requests: string[];
+  /** Refuses connections, and cuts those that are there, until `comeBack`. */
+  goAway(): Promise<void>;
+  comeBack(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** An HTTP proxy that does harm as its rules say. */
+export async function startFaultProxy(): Promise<FaultProxy> {
+  const rules: FaultRule[] = [];
+  const requests: string[] = [];
+  const server = createServer((incoming, outgoing) => {
+    requests.push(`${incoming.method} ${incoming.url}`);
+    const rule = rules.find(
+      ({ method, url, times }) => times > 0 && method === incoming.method && url.test(incoming.url ?? ''),
+    );
+    if (rule) rule.times -= 1;
+    if (rule?.fault.kind === 'delay') setTimeout(() => forward(proxy.target, incoming, outgoing), rule.fault.ms);
+    else forward(proxy.target, incoming, outgoing, rule?.fault);
+  });
+  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const goAway = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  const proxy: FaultProxy = {
+    url: `http://127.0.0.1:${port}`,
+    target: '',
+    rules,
+    requests,
+    goAway,
+    comeBack: () => listen(port),
+    close: goAway,
+  };
+  return proxy;
+}
+
+function forward(target: string, incoming: IncomingMessage, outgoing: ServerResponse, fault?: Fault): void {
+  if (fault?.kind === 'answer') {
+    incoming.resume();
+    outgoing.writeHead(fault.status, { 'content-length': 0 }).end();
+    return;
+  }
+  const url = new URL(target);
+  const path = `${url.pathname.replace(/\/$/, '')}${incoming.url}`;
+  const onward = request({
+    host: url.hostname,
+    port: url.port,
+    method: incoming.method,
+    path,
+    headers: incoming.headers,
+  });
+  onward.on('error', () => outgoing.destroy());
+  incoming.on('error', () => onward.destroy());
+  outgoing.on('close', () => onward.destroy());
+  onward.on('response', (answer) => {
+    if (fault?.kind === 'lose-answer') {
+      // Only now has the other side done what it was asked to.
+      answer.resume().once('end', () => outgoing.destroy());
+      return;
+    }
+    outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+    answer.pipe(outgoing);
+  });
+  incoming.pipe(harm(fault, () => incoming.socket.destroy())).pipe(onward);
+}
+
+function harm(fault: Fault | undefined, cut: () => void): Transform {
+  let at = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      const end = at + chunk.length;
+      if (fault?.kind === 'cut' && end > fault.afterBytes) {
+        cut();
+        return;
+      }
+      if (fault?.kind === 'flip-bit' && fault.atByte >= at && fault.atByte < end) {
+        const index = fault.atByte - at;
+        chunk[index] = (chunk[index] ?? 0) ^ 1;
+      }
+      at = end;
+      done(null, chunk);
+    },
+  });
+}
