@@ -3,14 +3,14 @@ import type { AddressInfo } from 'node:net';
 import { Transform } from 'node:stream';
 
 /** What happens to a request: cut after so many bytes of its body, an answer that is lost, … */
-export type Fault =
+type Fault =
   | { readonly kind: 'cut'; readonly afterBytes: number }
   | { readonly kind: 'answer'; readonly status: number }
   | { readonly kind: 'lose-answer' }
   | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'flip-bit'; readonly atByte: number };
 
-export interface FaultRule {
+interface FaultRule {
   /** Such as `PUT` and a part of the URL. */
   readonly method: string;
   readonly url: RegExp;
