@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import type { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
@@ -6,14 +5,12 @@ import type { CreateJob, FileRef } from '../../contract/jobs.ts';
 import { MAX_JOB_INPUT_BYTES } from '../../contract/limits.ts';
 import type { WorkflowEntry } from '../../contract/workflows.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
+import { findRequest } from '../runtime/idempotency.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import type { JobsDeps } from './deps.ts';
 import { moveJob } from './move-job.ts';
-import { activeIndex, asJob, idempotencyKey, type JobRecord, jobKey, jobListPk, readJob } from './records.ts';
+import { activeIndex, asJob, type JobRecord, jobKey, jobListPk, readJob } from './records.ts';
 import { addTasks, stepOrders } from './tasks.ts';
-
-/** As the contract promises of `Idempotency-Key`. */
-const IDEMPOTENCY_SECONDS = 7 * 24 * 3_600;
 
 interface CreateJobInput {
   readonly tenantId: TenantId;
@@ -26,8 +23,12 @@ export async function createJob(
   deps: JobsDeps,
   { tenantId, body, idempotencyKey }: CreateJobInput,
 ): Promise<{ job: JobRecord; created: boolean }> {
-  const request = idempotencyKey === undefined ? undefined : await findRequest(deps, tenantId, idempotencyKey, body);
-  if (request?.job) return { job: request.job, created: false };
+  const request =
+    idempotencyKey === undefined
+      ? undefined
+      : await findRequest(deps, { tenantId, key: idempotencyKey, body, idField: 'job_id' });
+  const earlier = request?.id && (await readJob(deps.table, tenantId, request.id));
+  if (earlier) return { job: earlier, created: false };
 
   const entry = findEntry(deps, body.workflow);
   const input = parseInput(entry, body);
@@ -79,43 +80,6 @@ export async function addPlannedTasks(deps: JobsDeps, job: JobRecord): Promise<n
   const tasks = entry.plan(input);
   await addTasks(deps.table, { tenantId, jobId, orderOf: stepOrders(entry, input), tasks, now: deps.clock.now() });
   return tasks.length;
-}
-
-/** The job that a request with this key made, or how to make the key this request's own. */
-async function findRequest(
-  { table, clock }: JobsDeps,
-  tenantId: TenantId,
-  key: string,
-  body: CreateJob,
-): Promise<{ job: JobRecord | undefined; claim: (jobId: JobId) => Write }> {
-  const row = idempotencyKey(tenantId, key);
-  const requestHash = hashOf(body);
-  const nowSeconds = Math.floor(clock.now().getTime() / 1_000);
-  const claim = (jobId: JobId, before?: Item): Write => ({
-    op: 'put',
-    item: { ...row, job_id: jobId, request_hash: requestHash, ttl: nowSeconds + IDEMPOTENCY_SECONDS },
-    ...(before ? { if: { job_id: String(before.job_id) } } : { unlessExists: true }),
-  });
-  const found = await table.get(row);
-  // Items outlive their ttl for a while.
-  if (!found || Number(found.ttl) <= nowSeconds) {
-    return { job: undefined, claim: (jobId) => claim(jobId, found) };
-  }
-  if (found.request_hash !== requestHash) {
-    throw new DomainError('IdempotencyConflictError', 'this idempotency key was used with another request', {
-      job_id: found.job_id,
-    });
-  }
-  return { job: await readJob(table, tenantId, String(found.job_id)), claim };
-}
-
-function hashOf(body: CreateJob): string {
-  const canonical = JSON.stringify(body, (_name, value: unknown) =>
-    value !== null && typeof value === 'object' && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-  return createHash('sha256').update(canonical).digest('base64url');
 }
 
 function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {

@@ -1,8 +1,7 @@
 import * as z from 'zod';
-import type { JobState } from '../../contract/jobs.ts';
 import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
-import type { Page } from '../../platform/ports/table.ts';
-import type { Caller, Handlers, Request } from '../runtime/api.ts';
+import type { Handlers } from '../runtime/api.ts';
+import { listNewest, nextCursor, pageQuery } from '../runtime/listing.ts';
 import { cancelJob, getJobRecord } from './cancel-job.ts';
 import { createJob } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
@@ -12,9 +11,6 @@ import { retryJob } from './retry-job.ts';
 import { artifactView, jobView, taskView } from './views.ts';
 
 export type { JobsDeps };
-
-/** Pages that one listing reads at most to find jobs that its filter lets through. */
-const MAX_PAGES_READ = 20;
 
 export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
   const view = (job: JobRecord) => jobView(deps, job, deps.clock.now());
@@ -26,7 +22,14 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
     },
 
     async listJobs({ caller, query }) {
-      const { items, next } = await listJobs(deps, caller, query);
+      const list = { pk: jobListPk(caller.tenantId), asked: query, parse: asJob };
+      const { items, next } = await listNewest(
+        deps.table,
+        list,
+        (job) =>
+          (query.state === undefined || job.state === query.state) &&
+          (query.workflow === undefined || job.workflow === query.workflow),
+      );
       return { status: 200, body: { items: await Promise.all(items.map(view)), ...next } };
     },
 
@@ -78,31 +81,4 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
       return { status: 200, body: { items } };
     },
   };
-}
-
-/** A page may be shorter than asked for when there is a filter. */
-async function listJobs(deps: JobsDeps, { tenantId }: Caller, query: Request<'listJobs'>['query']) {
-  const matches = (job: { state: JobState; workflow: string }) =>
-    (query.state === undefined || job.state === query.state) &&
-    (query.workflow === undefined || job.workflow === query.workflow);
-  let { cursor } = query;
-  for (let read = 1; ; read += 1) {
-    const page = await deps.table.query({
-      ...pageQuery({ limit: query.limit, cursor }),
-      pk: jobListPk(tenantId),
-      index: 'g1',
-      descending: true,
-    });
-    const items = page.items.map(asJob).filter(matches);
-    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
-    cursor = page.cursor;
-  }
-}
-
-function pageQuery({ limit, cursor }: { limit: number; cursor?: string | undefined }) {
-  return cursor === undefined ? { limit } : { limit, cursor };
-}
-
-function nextCursor({ cursor }: Page): { next_cursor?: string } {
-  return cursor === undefined ? {} : { next_cursor: cursor };
 }

@@ -88,7 +88,6 @@ export const eventKey = (tenantId: TenantId, jobId: string, seq: string): Key =>
 });
 export const slotsKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'SLOTS' });
 export const queuePk = (tenantId: TenantId) => `T#${tenantId}#QUEUE`;
-export const idempotencyKey = (tenantId: TenantId, key: string): Key => ({ pk: `T#${tenantId}#K#${key}`, sk: 'KEY' });
 
 /** Sorts by the time it is due, then by the time the job was created. */
 export function queueKey(job: JobRecord): Key {

@@ -1,22 +1,18 @@
 import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
-import type { UploadState } from '../../contract/uploads.ts';
-import type { Page } from '../../platform/ports/table.ts';
-import type { Caller, Handlers, Request } from '../runtime/api.ts';
+import type { Handlers } from '../runtime/api.ts';
+import { listNewest } from '../runtime/listing.ts';
 import { abortUpload } from './abort-upload.ts';
 import { completeUpload } from './complete-upload.ts';
 import type { UploadsDeps } from './deps.ts';
 import { deleteFile, getFile } from './files.ts';
 import { getUpload } from './get-upload.ts';
 import { initUpload } from './init-upload.ts';
-import { asFile, asUpload, fileListPk, uploadListPk } from './records.ts';
+import { asFile, asUpload, fileListPk, type UploadRecord, uploadListPk } from './records.ts';
 import { redirectPart } from './redirect-part.ts';
 import { signParts } from './sign-parts.ts';
 import { fileView, uploadView } from './views.ts';
 
 export type { UploadsDeps };
-
-/** Pages that one listing reads at most to find sessions that its filter lets through. */
-const MAX_PAGES_READ = 20;
 
 export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
   return {
@@ -55,13 +51,16 @@ export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
     },
 
     async listUploads({ caller, query }) {
-      const { items, next } = await listUploads(deps, caller, query);
+      const list = { pk: uploadListPk(caller.tenantId), asked: query, parse: asUpload };
+      const matches = ({ state }: UploadRecord) => query.state === undefined || state === query.state;
+      const { items, next } = await listNewest(deps.table, list, matches);
       return { status: 200, body: { items: items.map(uploadView), ...next } };
     },
 
     async listFiles({ caller, query }) {
-      const page = await deps.table.query({ ...newestFirst(query), pk: fileListPk(caller.tenantId) });
-      return { status: 200, body: { items: page.items.map((item) => fileView(asFile(item))), ...nextCursor(page) } };
+      const list = { pk: fileListPk(caller.tenantId), asked: query, parse: asFile };
+      const { items, next } = await listNewest(deps.table, list);
+      return { status: 200, body: { items: items.map(fileView), ...next } };
     },
 
     async getFile({ caller, params }) {
@@ -79,27 +78,4 @@ export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
       return { status: 204 };
     },
   };
-}
-
-/** A page may be shorter than asked for when there is a filter. */
-async function listUploads(deps: UploadsDeps, { tenantId }: Caller, query: Request<'listUploads'>['query']) {
-  const matches = (upload: { state: UploadState }) => query.state === undefined || upload.state === query.state;
-  let { cursor } = query;
-  for (let read = 1; ; read += 1) {
-    const page = await deps.table.query({
-      ...newestFirst({ limit: query.limit, cursor }),
-      pk: uploadListPk(tenantId),
-    });
-    const items = page.items.map(asUpload).filter(matches);
-    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
-    cursor = page.cursor;
-  }
-}
-
-function newestFirst({ limit, cursor }: { limit: number; cursor?: string | undefined }) {
-  return { index: 'g1' as const, descending: true, limit, ...(cursor === undefined ? {} : { cursor }) };
-}
-
-function nextCursor({ cursor }: Page): { next_cursor?: string } {
-  return cursor === undefined ? {} : { next_cursor: cursor };
 }

@@ -4,11 +4,11 @@ import { MAX_FILE_SIZE_BYTES, MAX_PARTS, UPLOAD_LIFETIME_SECONDS } from '../../c
 import { choosePartSize, countParts } from '../../contract/part-plan.ts';
 import type { InitUpload, PartToSign, SignedPart, UploadWithParts } from '../../contract/uploads.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
+import { findRequest } from '../runtime/idempotency.ts';
 import { validationError } from '../runtime/validation.ts';
 import type { UploadsDeps } from './deps.ts';
 import { type Arrived, lookAtParts } from './find-upload.ts';
 import { progressOfArrived } from './get-upload.ts';
-import { findRequest } from './idempotency.ts';
 import { checkPartsToSign, PARTS_FIELD, type Plan, partCount, signPartUrls } from './parts.ts';
 import {
   asUpload,
@@ -42,8 +42,12 @@ interface Initiated {
 export async function initUpload(deps: UploadsDeps, input: InitUploadInput): Promise<Initiated> {
   const { tenantId, body, idempotencyKey } = input;
   const plan = planParts(body);
-  const request = idempotencyKey === undefined ? undefined : await findRequest(deps, tenantId, idempotencyKey, body);
-  if (request?.upload) return answer(deps, await lookAtParts(deps, request.upload), input, plan, false);
+  const request =
+    idempotencyKey === undefined
+      ? undefined
+      : await findRequest(deps, { tenantId, key: idempotencyKey, body, idField: 'upload_id' });
+  const earlier = request?.id && (await readUpload(deps.table, tenantId, request.id));
+  if (earlier) return answer(deps, await lookAtParts(deps, earlier), input, plan, false);
 
   const print = body.fingerprint === undefined ? undefined : await findPrint(deps, tenantId, body.fingerprint);
   if (body.resume && print?.upload) {

@@ -53,8 +53,6 @@ export const uploadKey = (tenantId: TenantId, uploadId: string): Key => ({
   sk: UPLOAD_SK,
 });
 export const fileKey = (tenantId: TenantId, fileId: string): Key => ({ pk: `T#${tenantId}#F#${fileId}`, sk: FILE_SK });
-/** The session that an idempotency key made. */
-export const idempotencyKey = (tenantId: TenantId, key: string): Key => ({ pk: `T#${tenantId}#K#${key}`, sk: 'KEY' });
 /** The newest session of a fingerprint. */
 export const fingerprintKey = (tenantId: TenantId, fingerprint: string): Key => ({
   pk: `T#${tenantId}#P#${fingerprint}`,

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { jobKey, readJob } from '../../lambdas/jobs/records.ts';
-import { fileId, type JobsWorld, openJobsWorld, otherTenant } from '../support/jobs-world.ts';
+import { fileId, type JobsWorld, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';
 
 let world: JobsWorld;
 beforeEach(() => {
@@ -84,6 +84,14 @@ describe('createJob with an idempotency key', () => {
     const again = await world.call('createJob', { headers, body: body({ text: 'a', steps: 2 }) });
     expect([first.status, again.status]).toEqual([201, 200]);
     expect(again.body).toMatchObject({ id: first.body.id, state: 'running' });
+  });
+
+  test('creates another job when the one that the key made is gone', async () => {
+    const first = await world.call('createJob', { headers, body: body({}) });
+    await world.deps.table.write({ op: 'delete', key: jobKey(tenant, first.body.id) });
+    const next = await world.call('createJob', { headers, body: body({}) });
+    expect(next.status).toBe(201);
+    expect(next.body.id).not.toBe(first.body.id);
   });
 
   test('refuses another request under the same key', async () => {
