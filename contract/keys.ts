@@ -16,6 +16,9 @@ export const ROLE_SCOPES: Record<Role, readonly Scope[]> = {
   viewer: ['uploads:read', 'jobs:read'],
 };
 
+/** How the root secret begins; it is accepted on the routes of keys alone. */
+export const ROOT_SECRET_PREFIX = 'mr_root_';
+
 export const CreateKey = z.object({
   /** The tenant that the key acts for; only the root secret may name another than its own. */
   tenant_id: TenantId.optional(),

@@ -3,6 +3,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, re
 import { join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod';
+import { ROOT_SECRET_PREFIX } from '../contract/keys.ts';
 
 /** Of the layout of a data folder; a folder of a newer version is left alone. */
 const DATA_VERSION = 1;
@@ -65,11 +66,10 @@ function lockFolder(path: string): DatabaseSync {
 function checkVersion(path: string): void {
   const file = join(path, 'version.json');
   if (!existsSync(file)) writeDurably(file, JSON.stringify({ version: DATA_VERSION }));
-  const found = z.object({ version: z.int() }).safeParse(parseJson(readFileSync(file, 'utf8')));
-  if (!found.success) throw new SetupError(`${file} is damaged: restore it, or choose another data folder with --data`);
-  if (found.data.version > DATA_VERSION) {
+  const { version } = readJson(file, z.object({ version: z.int() })) ?? fail(file);
+  if (version > DATA_VERSION) {
     throw new SetupError(
-      `the data folder ${path} was written by a newer Millrace (version ${found.data.version}, this one knows ${DATA_VERSION}): update Millrace, or choose another with --data`,
+      `the data folder ${path} was written by a newer Millrace (version ${version}, this one knows ${DATA_VERSION}): update Millrace, or choose another with --data`,
     );
   }
 }
@@ -78,11 +78,23 @@ function readSecrets(path: string): Secrets {
   const file = join(path, 'secrets.json');
   if (!existsSync(file)) {
     const secret = () => randomBytes(32).toString('base64url');
-    writeDurably(file, JSON.stringify({ root_secret: `mr_root_${secret()}`, signing_key: secret() }));
+    writeDurably(file, JSON.stringify({ root_secret: `${ROOT_SECRET_PREFIX}${secret()}`, signing_key: secret() }));
   }
-  const found = Secrets.safeParse(parseJson(readFileSync(file, 'utf8')));
-  if (!found.success) throw new SetupError(`${file} is damaged: restore it, or choose another data folder with --data`);
-  return found.data;
+  return readJson(file, Secrets) ?? fail(file);
+}
+
+/** What the file holds; undefined if that is something else. */
+export function readJson<Content>(file: string, schema: z.ZodType<Content>): Content | undefined {
+  try {
+    return schema.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function fail(file: string): never {
+  throw new SetupError(`${file} is damaged: restore it, or choose another data folder with --data`);
 }
 
 /** Writes a file that only its owner reads; after a crash it is whole or not there. */
@@ -93,14 +105,6 @@ export function writeDurably(file: string, content: string): void {
   fsyncSync(descriptor);
   closeSync(descriptor);
   renameSync(part, file);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** From the working folder when it is below it, for people to read. */

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import cliProgress from 'cli-progress';
 import * as z from 'zod';
-import { Millrace } from '../client/index.ts';
+import { Millrace, paginate } from '../client/index.ts';
 import { SetupError, shortPath } from './data-folder.ts';
 import { writeDemoFile } from './demo-file.ts';
 
@@ -96,10 +96,10 @@ function newest<Item>({ items }: { items: readonly Item[] }): Item {
 }
 
 async function readSummary(millrace: Millrace, jobId: string, signal: AbortSignal): Promise<z.infer<typeof Summary>> {
-  const { items } = await millrace.jobs.artifacts(jobId, { limit: 500 });
-  const artifact = items.find(({ name }) => name === 'summary.json');
-  if (!artifact) throw new Error(`${jobId} has no summary.json`);
-  return Summary.parse(await (await fetch(artifact.url, { signal })).json());
+  for await (const { name, url } of paginate((cursor) => millrace.jobs.artifacts(jobId, { cursor }))) {
+    if (name === 'summary.json') return Summary.parse(await (await fetch(url, { signal })).json());
+  }
+  throw new Error(`${jobId} has no summary.json`);
 }
 
 function sayTimes(job: { started_at?: string | undefined; completed_at?: string | undefined }, rows: number): void {

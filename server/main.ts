@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as z from 'zod';
@@ -7,7 +7,7 @@ import { ROLE_SCOPES } from '../contract/keys.ts';
 import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
 import manifest from '../package.json' with { type: 'json' };
-import { SetupError, shortPath, writeDurably } from './data-folder.ts';
+import { readJson, SetupError, shortPath, writeDurably } from './data-folder.ts';
 import { runDemo } from './demo.ts';
 import { startMillrace } from './millrace.ts';
 
@@ -150,22 +150,14 @@ async function provideKey(keys: KeyStore, data: string, url: string): Promise<st
 
 async function keptKey(keys: KeyStore, file: string): Promise<string | undefined> {
   if (!existsSync(file)) return undefined;
-  const kept = Credentials.safeParse(parseJson(readFileSync(file, 'utf8')));
-  return kept.success && (await keys.findByToken(kept.data.api_key)) ? kept.data.api_key : undefined;
+  const key = readJson(file, Credentials)?.api_key;
+  return key && (await keys.findByToken(key)) ? key : undefined;
 }
 
 async function createFirstKey(keys: KeyStore): Promise<string> {
   const role = 'owner';
   const { secret } = await keys.create({ tenant_id: TENANT, name: 'first', role, scopes: [...ROLE_SCOPES[role]] });
   return secret;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function sayWhere(url: string, data: string): void {

@@ -1,5 +1,6 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod';
+import { ROOT_SECRET_PREFIX } from '../../contract/keys.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openAuthenticator, openKeys } from '../runtime/aws-composition.ts';
 import { readConfig } from '../runtime/config.ts';
@@ -16,7 +17,7 @@ const secrets = new SecretsManagerClient();
 /** The stored part is random alone: the prefix tells what it is. */
 async function rootSecret(): Promise<string> {
   const { SecretString } = await secrets.send(new GetSecretValueCommand({ SecretId: config.ROOT_SECRET_ARN }));
-  return `mr_root_${SecretString}`;
+  return `${ROOT_SECRET_PREFIX}${SecretString}`;
 }
 
 export const handler = lambdaHttpHandler(

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import { type ApiKey, SCOPES } from '../../contract/keys.ts';
+import { type ApiKey, ROOT_SECRET_PREFIX, SCOPES } from '../../contract/keys.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Caller } from './api.ts';
 import type { KeyStore } from './api-keys.ts';
@@ -12,8 +12,6 @@ export type { JwtIssuer };
 
 /** Who calls, told by the `Authorization` header; `UnauthenticatedError` if it holds no valid credential. */
 export type Authenticate = (authorization: string | undefined) => Promise<Caller>;
-
-const ROOT_PREFIX = 'mr_root_';
 
 /** How long a credential that was found valid is not looked at again: the delay of a revocation. */
 const CACHE_MS = 60_000;
@@ -86,7 +84,7 @@ export function createAuthenticator({
     const digest = sha256(token).toString('base64');
     const cached = cache.get(digest);
     if (cached && clock.now().getTime() < cached.until) return cached.caller;
-    return token.startsWith(ROOT_PREFIX) ? authenticateRoot(token, digest) : authenticateKey(token, digest);
+    return token.startsWith(ROOT_SECRET_PREFIX) ? authenticateRoot(token, digest) : authenticateKey(token, digest);
   };
 }
 

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { monotonicFactory } from 'ulid';
 import * as z from 'zod';
 import { FileId, type JobId, type TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
@@ -23,9 +22,9 @@ import { createLog } from '../../lambdas/runtime/log.ts';
 import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
-import type { Clock } from '../../platform/ports/clock.ts';
 import type { Change, Item, Table, Value } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionState, Workflows } from '../../platform/ports/workflows.ts';
+import { TestClock } from './test-clock.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -57,24 +56,6 @@ const fan: WorkflowEntry = {
   steps: ['split', 'work', 'join'],
   tasks: {},
 };
-
-/** A clock that stands still unless it is told to go on. */
-class TestClock implements Clock {
-  #now = Date.parse('2026-01-01T00:00:00.000Z');
-  readonly #ulid = monotonicFactory();
-
-  now(): Date {
-    return new Date(this.#now);
-  }
-
-  newId(): string {
-    return this.#ulid(this.#now);
-  }
-
-  advance(ms: number): void {
-    this.#now += ms;
-  }
-}
 
 /** Keeps executions in memory; they run no task, and the test says how they end. */
 class TestWorkflows implements Workflows {

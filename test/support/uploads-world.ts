@@ -1,6 +1,5 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { monotonicFactory } from 'ulid';
 import type * as z from 'zod';
 import type { FileId, TenantId, UploadId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
@@ -14,9 +13,9 @@ import { createUploadsHandlers, type UploadsDeps } from '../../lambdas/uploads/h
 import { asFile, asUpload, type FileRecord, type UploadRecord } from '../../lambdas/uploads/records.ts';
 import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
-import type { Clock } from '../../platform/ports/clock.ts';
 import type { Item } from '../../platform/ports/table.ts';
 import { createTestObjectStore } from './object-stores.ts';
+import { TestClock } from './test-clock.ts';
 
 export const tenant = 'acme' as TenantId;
 export const otherTenant = 'zeta' as TenantId;
@@ -61,24 +60,6 @@ export function randomFaults(random: () => number, rate: number): Faults {
     if (random() < rate / 2) throw new DomainError('ServiceBusyError', 'failed by the test');
   };
   return { calls: 0, before: maybe, after: maybe };
-}
-
-/** A clock that stands still unless it is told to go on. */
-class TestClock implements Clock {
-  #now = Date.parse('2026-01-01T00:00:00.000Z');
-  readonly #ulid = monotonicFactory();
-
-  now(): Date {
-    return new Date(this.#now);
-  }
-
-  newId(): string {
-    return this.#ulid(this.#now);
-  }
-
-  advance(ms: number): void {
-    this.#now += ms;
-  }
 }
 
 interface Input {
