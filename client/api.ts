@@ -1,4 +1,4 @@
-import type * as z from 'zod';
+import type * as z from 'zod/mini';
 import type { ErrorCode } from '../contract/errors.ts';
 import type { Operation, OperationOutput, Routes } from '../contract/routes.ts';
 import { abortedError, answerError, MillraceError, networkError } from './errors.ts';
@@ -33,7 +33,7 @@ export const ROUTES = {
 type ClientOperation = keyof typeof ROUTES;
 
 /** A field of a request: left out where the route takes none, optional where all of it is. */
-type Field<Name extends string, T extends z.ZodType> =
+type Field<Name extends string, T extends z.ZodMiniType> =
   Record<never, never> extends z.input<T> ? { [P in Name]?: z.input<T> } : { [P in Name]: z.input<T> };
 
 type CallInput<O extends Operation> = Field<'params', Routes[O]['params']> &

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.ts';
 
 const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
@@ -6,19 +6,19 @@ const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
 /** Ids are a prefix and a ULID: unique, sortable by time of creation. */
 export const UploadId = z
   .string()
-  .regex(new RegExp(`^upl_${ULID}$`))
+  .check(z.regex(new RegExp(`^upl_${ULID}$`)))
   .brand<'UploadId'>();
 export const FileId = z
   .string()
-  .regex(new RegExp(`^file_${ULID}$`))
+  .check(z.regex(new RegExp(`^file_${ULID}$`)))
   .brand<'FileId'>();
 export const JobId = z
   .string()
-  .regex(new RegExp(`^job_${ULID}$`))
+  .check(z.regex(new RegExp(`^job_${ULID}$`)))
   .brand<'JobId'>();
 export const KeyId = z
   .string()
-  .regex(new RegExp(`^key_${ULID}$`))
+  .check(z.regex(new RegExp(`^key_${ULID}$`)))
   .brand<'KeyId'>();
 export type UploadId = z.infer<typeof UploadId>;
 export type FileId = z.infer<typeof FileId>;
@@ -28,7 +28,7 @@ export type KeyId = z.infer<typeof KeyId>;
 /** A tenant: 1–64 of `a-z 0-9 - _`, starting with a letter or digit. It is part of every key and object name. */
 export const TenantId = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
+  .check(z.regex(/^[a-z0-9][a-z0-9_-]{0,63}$/))
   .brand<'TenantId'>();
 export type TenantId = z.infer<typeof TenantId>;
 
@@ -36,20 +36,20 @@ export type TenantId = z.infer<typeof TenantId>;
 export const Timestamp = z.iso.datetime();
 
 /** CRC-64/NVME as S3 writes it: 8 bytes, big endian, in base64. */
-export const Crc64Nvme = z.string().regex(/^[A-Za-z0-9+/]{11}=$/, 'base64 of 8 bytes');
+export const Crc64Nvme = z.string().check(z.regex(/^[A-Za-z0-9+/]{11}=$/, 'base64 of 8 bytes'));
 
 /** `Idempotency-Key`: 1–128 printable ASCII characters; kept for 7 days per tenant and route. */
-export const IdempotencyKey = z.string().regex(/^[\x21-\x7e]{1,128}$/);
+export const IdempotencyKey = z.string().check(z.regex(/^[\x21-\x7e]{1,128}$/));
 
 /** Query of every listing: newest first, `limit` items, `cursor` from the page before. */
 export const PageQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE_SIZE).default(DEFAULT_PAGE_SIZE),
-  cursor: z.string().max(2_048).optional(),
+  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE_SIZE)), DEFAULT_PAGE_SIZE),
+  cursor: z.optional(z.string().check(z.maxLength(2_048))),
 });
 
 /** A page of a listing; `next_cursor` is there when more may follow. */
-export function pageOf<T extends z.ZodType>(item: T) {
-  return z.object({ items: z.array(item), next_cursor: z.string().optional() });
+export function pageOf<T extends z.ZodMiniType>(item: T) {
+  return z.object({ items: z.array(item), next_cursor: z.optional(z.string()) });
 }
 
 /** An inclusive range of part numbers. */

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { FileId, JobId, TenantId, Timestamp, UploadId } from './common.ts';
 import { JobError, JobState } from './jobs.ts';
 
@@ -19,7 +19,7 @@ export const BusEvent = z.discriminatedUnion('type', [
       workflow: z.string(),
       state: JobState,
       attempt: z.int(),
-      error: JobError.optional(),
+      error: z.optional(JobError),
     }),
   }),
 ]);

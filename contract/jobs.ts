@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { FileId, JobId, Timestamp } from './common.ts';
 import { DEFAULT_MAX_RETRIES, MAX_EVENT_WAIT_SECONDS, MAX_MAX_RETRIES } from './limits.ts';
 
@@ -11,27 +11,27 @@ const TASK_STATES = ['pending', 'running', 'completed', 'failed', 'cancelled'] a
 export const TaskState = z.enum(TASK_STATES);
 export type TaskState = z.infer<typeof TaskState>;
 
-export const JobError = z.object({ code: z.string(), message: z.string(), task: z.string().optional() });
+export const JobError = z.object({ code: z.string(), message: z.string(), task: z.optional(z.string()) });
 export type JobError = z.infer<typeof JobError>;
 
 /** `percent` is rounded down, and 100 only when all planned tasks are completed. */
 export const JobProgress = z.object({
-  percent: z.int().min(0).max(100),
+  percent: z.int().check(z.minimum(0), z.maximum(100)),
   /** What it is doing: the step of the task that last reported. */
   phase: z.string(),
   completed_tasks: z.int(),
   total_tasks: z.int(),
   /** A measure of the job's own, such as rows scored. */
-  detail: z.record(z.string(), z.number()).optional(),
-  eta_seconds: z.int().optional(),
+  detail: z.optional(z.record(z.string(), z.number())),
+  eta_seconds: z.optional(z.int()),
 });
 export type JobProgress = z.infer<typeof JobProgress>;
 
 export const CreateJob = z.object({
-  workflow: z.string().max(64),
+  workflow: z.string().check(z.maxLength(64)),
   /** Checked by the workflow's own schema: see `GET /workflows`. */
-  input: z.record(z.string(), z.unknown()).default({}),
-  max_retries: z.int().min(0).max(MAX_MAX_RETRIES).default(DEFAULT_MAX_RETRIES),
+  input: z._default(z.record(z.string(), z.unknown()), {}),
+  max_retries: z._default(z.int().check(z.minimum(0), z.maximum(MAX_MAX_RETRIES)), DEFAULT_MAX_RETRIES),
 });
 export type CreateJob = z.infer<typeof CreateJob>;
 
@@ -41,20 +41,20 @@ export const Job = z.object({
   state: JobState,
   input: z.record(z.string(), z.unknown()),
   progress: JobProgress,
-  error: JobError.optional(),
+  error: z.optional(JobError),
   /** Counts from 1; each retry, by hand or automatic, is a new attempt. */
   attempt: z.int(),
   /** Automatic retries started. */
   retry_count: z.int(),
   max_retries: z.int(),
-  batch_id: z.string().optional(),
+  batch_id: z.optional(z.string()),
   created_at: Timestamp,
-  queued_at: Timestamp.optional(),
-  started_at: Timestamp.optional(),
-  cancelling_at: Timestamp.optional(),
-  completed_at: Timestamp.optional(),
-  failed_at: Timestamp.optional(),
-  cancelled_at: Timestamp.optional(),
+  queued_at: z.optional(Timestamp),
+  started_at: z.optional(Timestamp),
+  cancelling_at: z.optional(Timestamp),
+  completed_at: z.optional(Timestamp),
+  failed_at: z.optional(Timestamp),
+  cancelled_at: z.optional(Timestamp),
 });
 export type Job = z.infer<typeof Job>;
 
@@ -63,14 +63,14 @@ export const Task = z.object({
   id: z.string(),
   step_type: z.string(),
   step_order: z.int(),
-  item: z.int().optional(),
+  item: z.optional(z.int()),
   state: TaskState,
   attempts: z.int(),
   created_at: Timestamp,
-  started_at: Timestamp.optional(),
-  ended_at: Timestamp.optional(),
-  error: z.object({ code: z.string(), message: z.string() }).optional(),
-  output: z.unknown().optional(),
+  started_at: z.optional(Timestamp),
+  ended_at: z.optional(Timestamp),
+  error: z.optional(z.object({ code: z.string(), message: z.string() })),
+  output: z.optional(z.unknown()),
 });
 export type Task = z.infer<typeof Task>;
 
@@ -94,9 +94,9 @@ export const JobEvent = z.discriminatedUnion('type', [
     ...eventBase,
     type: z.literal('job.state_changed'),
     state: JobState,
-    previous: JobState.optional(),
+    previous: z.optional(JobState),
     attempt: z.int(),
-    error: JobError.optional(),
+    error: z.optional(JobError),
   }),
   z.object({ ...eventBase, type: z.literal('job.progress'), progress: JobProgress }),
 ]);
@@ -104,14 +104,10 @@ export type JobEvent = z.infer<typeof JobEvent>;
 
 export const JobEventsQuery = z.object({
   /** The cursor of the last event seen; from the beginning when left out. */
-  after: z
-    .string()
-    .max(128)
-    .regex(/^[0-9]+$/)
-    .optional(),
+  after: z.optional(z.string().check(z.maxLength(128), z.regex(/^[0-9]+$/))),
   /** Seconds to wait for an event if there is none yet. */
-  wait: z.coerce.number().int().min(0).max(MAX_EVENT_WAIT_SECONDS).default(0),
-  limit: z.coerce.number().int().min(1).max(500).default(100),
+  wait: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
+  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(500)), 100),
 });
 
 export const Workflow = z.object({

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { KeyId, TenantId, Timestamp } from './common.ts';
 
 /** What a credential allows; every route names the one that it needs. */
@@ -21,13 +21,13 @@ export const ROOT_SECRET_PREFIX = 'mr_root_';
 
 export const CreateKey = z.object({
   /** The tenant that the key acts for; only the root secret may name another than its own. */
-  tenant_id: TenantId.optional(),
-  name: z.string().min(1).max(128),
-  role: Role.default('editor'),
+  tenant_id: z.optional(TenantId),
+  name: z.string().check(z.minLength(1), z.maxLength(128)),
+  role: z._default(Role, 'editor'),
   /** A subset of the role's scopes; all of them when left out. */
-  scopes: z.array(Scope).min(1).max(SCOPES.length).optional(),
+  scopes: z.optional(z.array(Scope).check(z.minLength(1), z.maxLength(SCOPES.length))),
   /** 1–3,650 days; never when left out. */
-  expires_in_days: z.int().min(1).max(3_650).optional(),
+  expires_in_days: z.optional(z.int().check(z.minimum(1), z.maximum(3_650))),
 });
 export type CreateKey = z.infer<typeof CreateKey>;
 
@@ -38,11 +38,11 @@ export const ApiKey = z.object({
   role: Role,
   scopes: z.array(Scope),
   created_at: Timestamp,
-  expires_at: Timestamp.optional(),
-  last_used_at: Timestamp.optional(),
+  expires_at: z.optional(Timestamp),
+  last_used_at: z.optional(Timestamp),
 });
 export type ApiKey = z.infer<typeof ApiKey>;
 
 /** `secret` is told once; only its SHA-256 is kept. */
-export const CreatedKey = ApiKey.extend({ secret: z.string() });
+export const CreatedKey = z.extend(ApiKey, { secret: z.string() });
 export type CreatedKey = z.infer<typeof CreatedKey>;

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { Artifact, CreateJob, Job, JobEvent, JobProgress, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
@@ -137,7 +137,7 @@ function operation(operationId: string, route: Route, components: Json): Json {
   };
 }
 
-function parameters(place: 'path' | 'query' | 'header', schema: z.ZodObject, components: Json): Json[] {
+function parameters(place: 'path' | 'query' | 'header', schema: z.ZodMiniObject, components: Json): Json[] {
   const { properties = {}, required = [] } = toSchema(schema, 'input', components) as {
     properties?: Json;
     required?: string[];
@@ -197,7 +197,7 @@ function jsonContent(schema: Json): Json {
 }
 
 /** The JSON Schema of `schema`; the named schemas in it go to `components`. */
-function toSchema(schema: z.ZodType, io: 'input' | 'output', components: Json): Json {
+function toSchema(schema: z.ZodMiniType, io: 'input' | 'output', components: Json): Json {
   const { $schema, $defs, ...json } = z.toJSONSchema(schema, { io, metadata: registry, override: tidy });
   const linked = JSON.parse(JSON.stringify({ json, $defs }).replaceAll('#/$defs/', '#/components/schemas/'));
   Object.assign(components, linked.$defs);

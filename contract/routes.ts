@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { Crc64Nvme, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
 import type { ErrorCode } from './errors.ts';
 import { Artifact, CreateJob, Job, JobEvent, JobEventsQuery, JobState, Task, Workflow } from './jobs.ts';
@@ -15,7 +15,7 @@ import {
   UploadWithParts,
 } from './uploads.ts';
 
-type Shape = z.ZodObject;
+type Shape = z.ZodMiniObject;
 const nothing = z.object({});
 
 /** Which API Lambda answers a route. */
@@ -35,7 +35,7 @@ interface RouteSpec {
   headers?: Shape;
   body?: Shape;
   /** Status and body of each success; a schema of null for none. */
-  responses: Readonly<Record<number, z.ZodType | null>>;
+  responses: Readonly<Record<number, z.ZodMiniType | null>>;
   errors: readonly ErrorCode[];
 }
 
@@ -44,7 +44,9 @@ function route<
   Query extends Shape = typeof nothing,
   Headers extends Shape = typeof nothing,
   Body extends Shape = typeof nothing,
-  const Responses extends Readonly<Record<number, z.ZodType | null>> = Readonly<Record<number, z.ZodType | null>>,
+  const Responses extends Readonly<Record<number, z.ZodMiniType | null>> = Readonly<
+    Record<number, z.ZodMiniType | null>
+  >,
   const C extends Context = Context,
 >(
   spec: Omit<RouteSpec, 'context' | 'params' | 'query' | 'headers' | 'body' | 'responses'> & {
@@ -70,9 +72,12 @@ function route<
 const uploadParams = z.object({ upload_id: UploadId });
 const fileParams = z.object({ file_id: FileId });
 const jobParams = z.object({ job_id: JobId });
-const idempotent = z.object({ 'idempotency-key': IdempotencyKey.optional() });
-const ListUploadsQuery = PageQuery.extend({ state: UploadState.optional() });
-const ListJobsQuery = PageQuery.extend({ state: JobState.optional(), workflow: z.string().max(64).optional() });
+const idempotent = z.object({ 'idempotency-key': z.optional(IdempotencyKey) });
+const ListUploadsQuery = z.extend(PageQuery, { state: z.optional(UploadState) });
+const ListJobsQuery = z.extend(PageQuery, {
+  state: z.optional(JobState),
+  workflow: z.optional(z.string().check(z.maxLength(64))),
+});
 
 /** The API. From this table come validation, API Gateway's resources, docs/openapi.json and the client's types. */
 export const routes = {
@@ -108,8 +113,8 @@ export const routes = {
     summary: "Redirect to a part's presigned URL: the bytes go there",
     auth: 'uploads:write',
     // The part number is checked by the use case, which knows how many parts there are.
-    params: uploadParams.extend({ part_number: z.string() }),
-    query: z.object({ checksum_crc64nvme: Crc64Nvme.optional() }),
+    params: z.extend(uploadParams, { part_number: z.string() }),
+    query: z.object({ checksum_crc64nvme: z.optional(Crc64Nvme) }),
     responses: { 307: null },
     errors: ['UploadNotFoundError', 'UploadNotOpenError', 'InvalidPartIndexError', 'BodyNotAcceptedError'],
   }),
@@ -120,7 +125,7 @@ export const routes = {
     summary: 'The state of a session and what has arrived',
     auth: 'uploads:read',
     params: uploadParams,
-    query: z.object({ include: z.literal('parts').optional() }),
+    query: z.object({ include: z.optional(z.literal('parts')) }),
     responses: { 200: UploadWithParts },
     errors: ['UploadNotFoundError'],
   }),
@@ -273,7 +278,7 @@ export const routes = {
     auth: 'jobs:read',
     params: jobParams,
     query: JobEventsQuery,
-    responses: { 200: z.object({ items: z.array(JobEvent), next_cursor: z.string().optional() }) },
+    responses: { 200: z.object({ items: z.array(JobEvent), next_cursor: z.optional(z.string()) }) },
     errors: ['JobNotFoundError'],
   }),
   listArtifacts: route({
@@ -312,7 +317,7 @@ export const routes = {
     context: 'identity',
     summary: 'List API keys of the tenant',
     auth: 'root',
-    query: PageQuery.extend({ tenant_id: z.string().max(64).optional() }),
+    query: z.extend(PageQuery, { tenant_id: z.optional(z.string().check(z.maxLength(64))) }),
     responses: { 200: pageOf(ApiKey) },
     errors: ['InvalidCursorError'],
   }),
@@ -323,7 +328,7 @@ export const routes = {
     summary: 'Revoke an API key; it stops working within 60 seconds',
     auth: 'root',
     params: z.object({ key_id: KeyId }),
-    query: z.object({ tenant_id: z.string().max(64).optional() }),
+    query: z.object({ tenant_id: z.optional(z.string().check(z.maxLength(64))) }),
     responses: { 204: null },
     errors: ['KeyNotFoundError'],
   }),
@@ -350,7 +355,7 @@ export interface OperationInput<O extends Operation> {
   body: z.output<Routes[O]['body']>;
 }
 
-type ResponseBody<T> = T extends z.ZodType ? z.output<T> : undefined;
+type ResponseBody<T> = T extends z.ZodMiniType ? z.output<T> : undefined;
 
 /** Any success body of an operation. */
 export type OperationOutput<O extends Operation> = ResponseBody<Routes[O]['responses'][keyof Routes[O]['responses']]>;

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { Crc64Nvme, FileId, PartNumberRange, Timestamp, UploadId } from './common.ts';
 import {
   MAX_NAME_BYTES,
@@ -31,33 +31,32 @@ export type Integrity = z.infer<typeof Integrity>;
 const encoder = new TextEncoder();
 
 /** A display name: 1–1,024 bytes, no path and no control characters. */
-const FileName = z
-  .string()
-  .min(1)
-  .refine((name) => encoder.encode(name).length <= MAX_NAME_BYTES, `at most ${MAX_NAME_BYTES} bytes of UTF-8`)
-  .refine((name) => name.isWellFormed(), 'well-formed Unicode')
+const FileName = z.string().check(
+  z.minLength(1),
+  z.refine((name) => encoder.encode(name).length <= MAX_NAME_BYTES, `at most ${MAX_NAME_BYTES} bytes of UTF-8`),
+  z.refine((name) => name.isWellFormed(), 'well-formed Unicode'),
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
-  .refine((name) => !/[\u0000-\u001f\u007f/\\]/.test(name), 'no slashes, backslashes or control characters')
-  .refine((name) => name !== '.' && name !== '..', 'not a path');
+  z.refine((name) => !/[\u0000-\u001f\u007f/\\]/.test(name), 'no slashes, backslashes or control characters'),
+  z.refine((name) => name !== '.' && name !== '..', 'not a path'),
+);
 
 /** A media type such as `text/csv`, with optional parameters. */
 const ContentType = z
   .string()
-  .max(255)
-  .regex(/^[\w.+-]+\/[\w.+-]+(\s*;\s*[\w.+-]+=("[^"\r\n]*"|[\w.+-]+))*$/);
+  .check(z.maxLength(255), z.regex(/^[\w.+-]+\/[\w.+-]+(\s*;\s*[\w.+-]+=("[^"\r\n]*"|[\w.+-]+))*$/));
 
 /**
  * Identifies a file by its content cheaply: `<size>-<CRC64NVME of the first MiB, 16 hex>-<of the last MiB, 16 hex>`.
  * Equal fingerprints are a hint where to resume, never a proof: finished parts are compared by checksum.
  */
-const Fingerprint = z.string().regex(/^\d{1,15}-[0-9a-f]{16}-[0-9a-f]{16}$/);
+const Fingerprint = z.string().check(z.regex(/^\d{1,15}-[0-9a-f]{16}-[0-9a-f]{16}$/));
 
-const PartNumber = z.int().min(1).max(MAX_PARTS);
-const UrlSeconds = z.int().min(1).max(MAX_URL_SECONDS);
+const PartNumber = z.int().check(z.minimum(1), z.maximum(MAX_PARTS));
+const UrlSeconds = z.int().check(z.minimum(1), z.maximum(MAX_URL_SECONDS));
 
-export const PartToSign = z.object({ part_number: PartNumber, checksum_crc64nvme: Crc64Nvme.optional() });
+export const PartToSign = z.object({ part_number: PartNumber, checksum_crc64nvme: z.optional(Crc64Nvme) });
 export type PartToSign = z.infer<typeof PartToSign>;
-const PartsToSign = z.array(PartToSign).min(1).max(MAX_PARTS_PER_SIGN_CALL);
+const PartsToSign = z.array(PartToSign).check(z.minLength(1), z.maxLength(MAX_PARTS_PER_SIGN_CALL));
 
 /** Send the part's bytes with this URL and exactly these headers by PUT, before `expires_at`. */
 export const SignedPart = z.object({
@@ -72,31 +71,30 @@ export type SignedPart = z.infer<typeof SignedPart>;
 export const InitUpload = z.object({
   name: FileName,
   /** 1 byte to 48.8 TiB; outside of it `EmptyFileError` or `FileTooLargeError`. */
-  size_bytes: z.int().min(0),
-  content_type: ContentType.default('application/octet-stream'),
-  integrity: Integrity.default('whole'),
+  size_bytes: z.int().check(z.minimum(0)),
+  content_type: z._default(ContentType, 'application/octet-stream'),
+  integrity: z._default(Integrity, 'whole'),
   /** 5 MiB – 5 GiB, and no more than 10,000 parts; the server picks one when it is left out. */
-  part_size_bytes: z.int().min(MIN_PART_SIZE_BYTES).max(MAX_PART_SIZE_BYTES).optional(),
-  fingerprint: Fingerprint.optional(),
+  part_size_bytes: z.optional(z.int().check(z.minimum(MIN_PART_SIZE_BYTES), z.maximum(MAX_PART_SIZE_BYTES))),
+  fingerprint: z.optional(Fingerprint),
   /** Answer with the open session of the same `fingerprint`, if there is one. */
-  resume: z.boolean().default(false),
+  resume: z._default(z.boolean(), false),
   /** Parts to sign in the same call; for `whole` sessions the first 16 are signed when this is left out. */
-  parts: PartsToSign.optional(),
-  expires_in_seconds: UrlSeconds.optional(),
+  parts: z.optional(PartsToSign),
+  expires_in_seconds: z.optional(UrlSeconds),
 });
 export type InitUpload = z.infer<typeof InitUpload>;
 
-export const SignParts = z.object({ parts: PartsToSign, expires_in_seconds: UrlSeconds.optional() });
+export const SignParts = z.object({ parts: PartsToSign, expires_in_seconds: z.optional(UrlSeconds) });
 export type SignParts = z.infer<typeof SignParts>;
 
 export const CompleteUpload = z.object({
   /** CRC64NVME of the whole file. */
-  checksum_crc64nvme: Crc64Nvme.optional(),
+  checksum_crc64nvme: z.optional(Crc64Nvme),
   /** Checksums of single parts, compared with those that arrived. */
-  parts: z
-    .array(z.object({ part_number: PartNumber, checksum_crc64nvme: Crc64Nvme }))
-    .max(MAX_PARTS)
-    .optional(),
+  parts: z.optional(
+    z.array(z.object({ part_number: PartNumber, checksum_crc64nvme: Crc64Nvme })).check(z.maxLength(MAX_PARTS)),
+  ),
 });
 export type CompleteUpload = z.infer<typeof CompleteUpload>;
 
@@ -109,19 +107,19 @@ export const Upload = z.object({
   integrity: Integrity,
   part_size_bytes: z.int(),
   part_count: z.int(),
-  fingerprint: z.string().optional(),
+  fingerprint: z.optional(z.string()),
   created_at: Timestamp,
   expires_at: Timestamp,
-  completed_at: Timestamp.optional(),
-  file_id: FileId.optional(),
-  error: z.object({ code: z.string(), message: z.string() }).optional(),
+  completed_at: z.optional(Timestamp),
+  file_id: z.optional(FileId),
+  error: z.optional(z.object({ code: z.string(), message: z.string() })),
 });
 export type Upload = z.infer<typeof Upload>;
 
 export const ReceivedPart = z.object({
   part_number: PartNumber,
   size_bytes: z.int(),
-  checksum_crc64nvme: Crc64Nvme.optional(),
+  checksum_crc64nvme: z.optional(Crc64Nvme),
 });
 export type ReceivedPart = z.infer<typeof ReceivedPart>;
 
@@ -130,15 +128,15 @@ export const UploadProgress = z.object({
   received_bytes: z.int(),
   received_parts: z.int(),
   /** 0–100, rounded down; 100 only when every part is there. */
-  percent: z.int().min(0).max(100),
+  percent: z.int().check(z.minimum(0), z.maximum(100)),
   received: z.array(PartNumberRange),
   missing: z.array(PartNumberRange),
 });
 
-export const UploadWithParts = Upload.extend({
+export const UploadWithParts = z.extend(Upload, {
   progress: UploadProgress,
   /** Only with `?include=parts`. */
-  parts: z.array(ReceivedPart).optional(),
+  parts: z.optional(z.array(ReceivedPart)),
 });
 export type UploadWithParts = z.infer<typeof UploadWithParts>;
 

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { FileId } from './common.ts';
 
 /** A step that a job is known to have when it is created; steps found later are added by a running task. */
@@ -24,7 +24,7 @@ export interface TaskEntry {
  * A workflow: what a job of it takes, what it is known to do, and where its tasks are.
  * Its state machine is `statemachines/<name>.asl.json`; the keys of `tasks` are the names of its Task states.
  */
-export interface WorkflowEntry<Input extends z.ZodObject = z.ZodObject> {
+export interface WorkflowEntry<Input extends z.ZodMiniObject = z.ZodMiniObject> {
   readonly name: string;
   readonly description: string;
   readonly input: Input;
@@ -36,7 +36,7 @@ export interface WorkflowEntry<Input extends z.ZodObject = z.ZodObject> {
   readonly tasks: Readonly<Record<string, TaskEntry>>;
 }
 
-function workflow<Input extends z.ZodObject>(entry: WorkflowEntry<Input>): WorkflowEntry<Input> {
+function workflow<Input extends z.ZodMiniObject>(entry: WorkflowEntry<Input>): WorkflowEntry<Input> {
   return entry;
 }
 
@@ -44,16 +44,12 @@ const folder = 'lambdas/workflows';
 
 export const InferenceInput = z.strictObject({
   /** The rows: CSV with a header line, or NDJSON; either may be gzipped. */
-  file_id: FileId.describe('Rows to score: CSV with a header, or NDJSON; either may be gzipped'),
+  file_id: FileId.check(z.describe('Rows to score: CSV with a header, or NDJSON; either may be gzipped')),
   /** An ONNX model with one float input [N, features]; without it, the logistic regression that ships with Millrace. */
-  model_file_id: FileId.optional().describe('An ONNX model; the built-in logistic regression when left out'),
-  format: z.enum(['csv', 'ndjson']).optional().describe('Told from the name and content when left out'),
+  model_file_id: z.optional(FileId).check(z.describe('An ONNX model; the built-in logistic regression when left out')),
+  format: z.optional(z.enum(['csv', 'ndjson'])).check(z.describe('Told from the name and content when left out')),
   /** Bytes of input that one task scores: 1 MiB – 256 MiB. */
-  range_bytes: z
-    .int()
-    .min(2 ** 20)
-    .max(2 ** 28)
-    .default(2 ** 24),
+  range_bytes: z._default(z.int().check(z.minimum(2 ** 20), z.maximum(2 ** 28)), 2 ** 24),
 });
 
 export const inference = workflow({

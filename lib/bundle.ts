@@ -15,13 +15,18 @@ export interface Bundle {
 
 const root = resolve(import.meta.dirname, '..');
 
-/** Writes a Lambda's code into a folder, as `index.mjs` with the SDK in it: what the runtime brings loads slower. */
+/**
+ * Writes a Lambda's code into a folder, as `index.mjs` with the SDK in it: what the runtime brings loads slower. What is
+ * imported by `import()` goes into a chunk beside it, loaded when it is asked for.
+ */
 export function bundle({ entry, alias = {}, assets = [] }: Bundle, folder: string): Metafile {
   const { metafile } = buildSync({
     absWorkingDir: root,
-    entryPoints: [entry],
-    outfile: join(folder, 'index.mjs'),
+    entryPoints: { index: entry },
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
+    splitting: true,
     minify: true,
     platform: 'node',
     target: 'node24',

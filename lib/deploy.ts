@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { HeadBucketCommand, NotFound, S3Client } from '@aws-sdk/client-s3';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { type Outputs, readOutputs, runCdk } from './cdk.ts';
 import { readRootSecret } from './root-secret.ts';
 

@@ -1,10 +1,13 @@
 import { type App, RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
-import * as z from 'zod';
+import { en } from 'zod/locales';
+import * as z from 'zod/mini';
 import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
 
+z.config(en());
+
 /** Context given on the command line is text, in cdk.json it is JSON: both are taken. */
-const json = <T extends z.ZodType>(schema: T) => z.preprocess(fromJson, schema);
+const json = <T extends z.ZodMiniType>(schema: T) => z.pipe(z.transform(fromJson), schema);
 
 function fromJson(value: unknown): unknown {
   if (typeof value !== 'string') return value;
@@ -17,31 +20,37 @@ function fromJson(value: unknown): unknown {
 
 const Settings = z.strictObject({
   /** Begins the names of stacks and state machines: two deployments in one account differ in it. */
-  prefix: z
-    .string()
-    .regex(/^[a-z][a-z0-9-]{0,23}$/)
-    .default('millrace'),
+  prefix: z._default(z.string().check(z.regex(/^[a-z][a-z0-9-]{0,23}$/)), 'millrace'),
   /** False makes a trial: no deletion protection, and tables go with their stacks. */
-  keepData: json(z.boolean()).default(true),
+  keepData: z._default(json(z.boolean()), true),
   /** OpenID Connect issuers whose JWTs are accepted beside API keys; their fields are those of lambdas/runtime/jwt.ts. */
-  issuers: json(
-    z.array(
-      z.strictObject({
-        issuer: z.url({ protocol: /^https$/ }),
-        audience: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
-        jwks_uri: z.url({ protocol: /^https$/ }).optional(),
-        tenant_claim: z.string().optional(),
-        role_claim: z.string().optional(),
-      }),
+  issuers: z._default(
+    json(
+      z.array(
+        z.strictObject({
+          issuer: z.url({ protocol: /^https$/ }),
+          audience: z.union([
+            z.string().check(z.minLength(1)),
+            z.array(z.string().check(z.minLength(1))).check(z.minLength(1)),
+          ]),
+          jwks_uri: z.optional(z.url({ protocol: /^https$/ })),
+          tenant_claim: z.optional(z.string()),
+          role_claim: z.optional(z.string()),
+        }),
+      ),
     ),
-  ).default([]),
+    [],
+  ),
   /** Jobs of one tenant that run at the same time. */
-  runningJobsPerTenant: json(z.int().min(1).max(1_000)).default(DEFAULT_RUNNING_JOBS_PER_TENANT),
-  logRetentionDays: json(z.enum(RetentionDays)).default(RetentionDays.ONE_MONTH),
+  runningJobsPerTenant: z._default(
+    json(z.int().check(z.minimum(1), z.maximum(1_000))),
+    DEFAULT_RUNNING_JOBS_PER_TENANT,
+  ),
+  logRetentionDays: z._default(json(z.enum(RetentionDays)), RetentionDays.ONE_MONTH),
   /** A key of the account for bucket and tables, instead of the keys that AWS manages. */
-  kmsKeyArn: z.string().startsWith('arn:').optional(),
+  kmsKeyArn: z.optional(z.string().check(z.startsWith('arn:'))),
   /** Origin in presigned URLs in place of S3's own, for engines whose S3 has another address outside than inside. */
-  publicS3Endpoint: z.url().optional(),
+  publicS3Endpoint: z.optional(z.url()),
 });
 export type Settings = z.output<typeof Settings>;
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { ROOT_SECRET_PREFIX } from '../contract/keys.ts';
 
 /** Of the layout of a data folder; a folder of a newer version is left alone. */
@@ -84,7 +84,7 @@ function readSecrets(path: string): Secrets {
 }
 
 /** What the file holds; undefined if that is something else. */
-export function readJson<Content>(file: string, schema: z.ZodType<Content>): Content | undefined {
+export function readJson<Content>(file: string, schema: z.ZodMiniType<Content>): Content | undefined {
   try {
     return schema.safeParse(JSON.parse(readFileSync(file, 'utf8'))).data;
   } catch (error) {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import cliProgress from 'cli-progress';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { Millrace, paginate } from '../client/index.ts';
 import { SetupError, shortPath } from './data-folder.ts';
 import { writeDemoFile } from './demo-file.ts';

@@ -1,5 +1,5 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { ROOT_SECRET_PREFIX } from '../../contract/keys.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openAuthenticator, openKeys } from '../runtime/aws-composition.ts';

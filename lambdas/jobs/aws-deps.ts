@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { workflows as entries } from '../../contract/workflows.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
 import { systemClock } from '../../platform/system-clock.ts';
@@ -10,7 +10,9 @@ import type { JobsDeps } from './deps.ts';
 
 /** What every function of this context but the tasks works with. */
 export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): JobsDeps {
-  const { RUNNING_JOBS_PER_TENANT: runningLimit } = readConfig({ RUNNING_JOBS_PER_TENANT: z.coerce.number().int() });
+  const { RUNNING_JOBS_PER_TENANT: runningLimit } = readConfig({
+    RUNNING_JOBS_PER_TENANT: z.coerce.number().check(z.int()),
+  });
   const uploads = { table: openTable('UPLOADS_TABLE') };
   return {
     table: openTable('JOBS_TABLE'),

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
 import type { Handlers } from '../runtime/api.ts';
 import { listNewest, nextCursor, pageQuery } from '../runtime/listing.ts';

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers/promises';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { KIB, MAX_TASK_OUTPUT_BYTES } from '../../contract/limits.ts';
@@ -23,7 +23,7 @@ const MAX_MESSAGE_LENGTH = 2_000;
 
 const TaskPayload = z.object({
   job: z.object({ tenant_id: TenantId, job_id: JobId, attempt: z.int(), leg: z.int() }),
-  item: z.int().min(0).optional(),
+  item: z.optional(z.int().check(z.minimum(0))),
 });
 type ExecutionRef = z.infer<typeof TaskPayload>['job'];
 

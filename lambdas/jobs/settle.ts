@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { TenantId } from '../../contract/common.ts';
 import { errorHeals } from '../../contract/errors.ts';
 import type { JobError } from '../../contract/jobs.ts';

@@ -1,4 +1,4 @@
-import type * as z from 'zod';
+import type * as z from 'zod/mini';
 import type { JobId, TenantId } from '../../contract/common.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import type { PlannedTask, WorkflowEntry } from '../../contract/workflows.ts';
@@ -53,7 +53,7 @@ export interface TaskDefinition<Input = unknown> {
  * @example
  * export const task = defineTask(tiny, 'greet', async (ctx) => ({ greeting: `hello ${ctx.input.name}` }));
  */
-export function defineTask<Input extends z.ZodObject>(
+export function defineTask<Input extends z.ZodMiniObject>(
   workflow: WorkflowEntry<Input>,
   step: string,
   run: (ctx: TaskContext<z.output<Input>>) => Promise<Value>,

@@ -2,7 +2,7 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { STSClient } from '@aws-sdk/client-sts';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { DynamoTable } from '../../platform/aws/dynamo-table.ts';
 import { EventBridgeBus } from '../../platform/aws/eventbridge-bus.ts';
 import { createS3Client, S3ObjectStore } from '../../platform/aws/s3-object-store.ts';
@@ -21,7 +21,7 @@ import type { Log } from './log.ts';
 const S3Config = {
   BUCKET: z.string(),
   /** Where clients reach S3 if that is not where AWS has it; such engines have buckets in the path. */
-  MILLRACE_PUBLIC_S3_ENDPOINT: z.string().optional(),
+  MILLRACE_PUBLIC_S3_ENDPOINT: z.optional(z.string()),
 };
 
 /** A table answers in milliseconds: a connection that hangs is given up while its caller still waits, and tried again. */

@@ -1,16 +1,16 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { problemsOf } from './validation.ts';
 
 /**
  * Parses environment variables, once, when a process starts. An empty one counts as missing.
  *
  * @example
- * const config = readConfig({ UPLOADS_TABLE: z.string(), JWT_ISSUERS: jsonText(z.array(JwtIssuer)).default([]) });
+ * const config = readConfig({ UPLOADS_TABLE: z.string(), JWT_ISSUERS: z._default(jsonText(z.array(JwtIssuer)), []) });
  */
-export function readConfig<Shape extends z.ZodRawShape>(
+export function readConfig<Shape extends z.core.$ZodShape>(
   shape: Shape,
   env: Readonly<Record<string, string | undefined>> = process.env,
-): z.output<z.ZodObject<Shape>> {
+): z.output<z.ZodMiniObject<Shape>> {
   const given = Object.fromEntries(Object.keys(shape).map((name) => [name, env[name] || undefined]));
   const parsed = z.object(shape).safeParse(given);
   if (parsed.success) return parsed.data;
@@ -21,16 +21,14 @@ export function readConfig<Shape extends z.ZodRawShape>(
 }
 
 /** A variable that holds JSON. */
-export function jsonText<T extends z.ZodType>(schema: T) {
-  return z
-    .string()
-    .transform((text, context): unknown => {
-      try {
-        return JSON.parse(text);
-      } catch {
-        context.addIssue('it is not JSON');
-        return z.NEVER;
-      }
-    })
-    .pipe(schema);
+export function jsonText<T extends z.ZodMiniType>(schema: T) {
+  const parse = z.transform((text: string, { issues }): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      issues.push({ code: 'custom', message: 'it is not JSON', input: text });
+      return z.NEVER;
+    }
+  });
+  return z.pipe(z.pipe(z.string(), parse), schema);
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type * as z from 'zod';
+import type * as z from 'zod/mini';
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError, ERRORS, type ErrorBody, type ErrorCode } from '../../contract/errors.ts';
 import type { Scope } from '../../contract/keys.ts';
@@ -38,12 +38,12 @@ export type HttpApi = (request: RawRequest) => Promise<RawResponse>;
 /** What the code below reads of a route, whichever it is. */
 interface AnyRoute {
   readonly auth: Scope | 'none' | 'root';
-  readonly params: z.ZodObject;
-  readonly query: z.ZodObject;
-  readonly headers: z.ZodObject;
-  readonly body: z.ZodObject;
+  readonly params: z.ZodMiniObject;
+  readonly query: z.ZodMiniObject;
+  readonly headers: z.ZodMiniObject;
+  readonly body: z.ZodMiniObject;
   readonly hasBody: boolean;
-  readonly responses: Readonly<Record<number, z.ZodType | null>>;
+  readonly responses: Readonly<Record<number, z.ZodMiniType | null>>;
   readonly errors: readonly ErrorCode[];
 }
 
@@ -134,7 +134,7 @@ async function parseInput(route: AnyRoute, request: RawRequest): Promise<Operati
   if (!params.success) throw unknownId(route);
 
   const problems: Problem[] = [];
-  const parse = (schema: z.ZodObject, value: unknown, whole: string): unknown => {
+  const parse = (schema: z.ZodMiniObject, value: unknown, whole: string): unknown => {
     const parsed = schema.safeParse(value);
     if (!parsed.success) problems.push(...problemsOf(parsed.error, whole));
     return parsed.data;

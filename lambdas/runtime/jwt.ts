@@ -10,7 +10,7 @@ import {
 import { type Fetcher, SimpleFetcher } from 'aws-jwt-verify/https';
 import { SimpleJwksCache } from 'aws-jwt-verify/jwk';
 import { JwtVerifier } from 'aws-jwt-verify/jwt-verifier';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { ROLE_SCOPES, Role } from '../../contract/keys.ts';
@@ -18,21 +18,26 @@ import type { Clock } from '../../platform/ports/clock.ts';
 import type { Caller } from './api.ts';
 import type { Log } from './log.ts';
 
-const IssuerUrl = z.string().refine((text) => {
-  const url = URL.parse(text);
-  return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
-}, 'an https URL, or an http URL of this machine');
+const IssuerUrl = z.string().check(
+  z.refine((text) => {
+    const url = URL.parse(text);
+    return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+  }, 'an https URL, or an http URL of this machine'),
+);
 
 /** An OpenID Connect issuer whose JWTs are accepted. */
 export const JwtIssuer = z.object({
   /** As the tokens' `iss` claim has it. */
   issuer: IssuerUrl,
   /** One of these must be in the tokens' `aud` claim. */
-  audience: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+  audience: z.union([
+    z.string().check(z.minLength(1)),
+    z.array(z.string().check(z.minLength(1))).check(z.minLength(1)),
+  ]),
   /** Where its public keys are; `<issuer>/.well-known/jwks.json` when left out. */
-  jwks_uri: IssuerUrl.optional(),
-  tenant_claim: z.string().default('tenant_id'),
-  role_claim: z.string().default('role'),
+  jwks_uri: z.optional(IssuerUrl),
+  tenant_claim: z._default(z.string(), 'tenant_id'),
+  role_claim: z._default(z.string(), 'role'),
 });
 export type JwtIssuer = z.output<typeof JwtIssuer>;
 
@@ -96,7 +101,7 @@ function scopesOf(role: Role): Pick<Caller, 'role' | 'scopes'> {
   return { role, scopes: ROLE_SCOPES[role] };
 }
 
-function readClaim<T extends z.ZodType>(
+function readClaim<T extends z.ZodMiniType>(
   schema: T,
   claims: Readonly<Record<string, unknown>>,
   name: string,

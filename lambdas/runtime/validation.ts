@@ -1,5 +1,9 @@
-import type * as z from 'zod';
+import { en } from 'zod/locales';
+import * as z from 'zod/mini';
 import { DomainError } from '../../contract/errors.ts';
+
+// Without a language, every message is "Invalid input".
+z.config(en());
 
 /** One field of a request, such as `parts[2].part_number`, and what is wrong with it. */
 export interface Problem {
@@ -18,7 +22,7 @@ export function validationError(problems: readonly Problem[]): DomainError {
 const MAX_PROBLEMS = 100;
 
 /** The first issues of a failed parse; `whole` names the value itself. */
-export function problemsOf(error: z.ZodError, whole: string): readonly Problem[] {
+export function problemsOf(error: z.core.$ZodError, whole: string): readonly Problem[] {
   return error.issues.slice(0, MAX_PROBLEMS).map((issue) => ({
     field: fieldOf(issue.path) || whole,
     problem: issue.message.replace(/^Invalid (input|option): /, ''),

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { DomainError } from '../../contract/errors.ts';
 import { BusEvent } from '../../contract/events.ts';
 import type { Bus, BusConsumer } from '../ports/bus.ts';

@@ -9,7 +9,7 @@ import {
   StateMachineDoesNotExist,
   StopExecutionCommand,
 } from '@aws-sdk/client-sfn';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { DomainError } from '../../contract/errors.ts';
 import type { Value } from '../ports/table.ts';
 import { checkStart, otherInputError } from '../ports/workflow-bounds.ts';

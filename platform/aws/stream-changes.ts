@@ -1,5 +1,5 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Change, ChangeConsumer, Item } from '../ports/table.ts';
 import { fromAttributes } from './dynamo-values.ts';
 
@@ -14,10 +14,10 @@ const StreamEvent = z.object({
   Records: z.array(
     z.object({
       dynamodb: z.object({
-        SequenceNumber: z.string().regex(/^\d+$/),
+        SequenceNumber: z.string().check(z.regex(/^\d+$/)),
         Keys: Attributes,
-        OldImage: Attributes.optional(),
-        NewImage: Attributes.optional(),
+        OldImage: z.optional(Attributes),
+        NewImage: z.optional(Attributes),
       }),
     }),
   ),

@@ -6,7 +6,7 @@ import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { afterAll, describe, expect, test } from 'vitest';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { workflows } from '../../contract/workflows.ts';
 import { Workflow } from '../../lib/constructs/workflow.ts';
 import { readSettings } from '../../lib/settings.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { FileId, type JobId, type TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { BusEvent } from '../../contract/events.ts';
@@ -37,9 +37,9 @@ const line: WorkflowEntry = {
   name: 'line',
   description: 'Steps in a line',
   input: z.strictObject({
-    steps: z.int().min(1).max(1_000).default(2),
-    file_id: FileId.optional(),
-    text: z.string().optional(),
+    steps: z._default(z.int().check(z.minimum(1), z.maximum(1_000)), 2),
+    file_id: z.optional(FileId),
+    text: z.optional(z.string()),
   }),
   files: ['file_id'],
   plan: ({ steps }) => Array.from({ length: Number(steps) }, (_, index) => ({ step: `step${index + 1}` })),
@@ -294,7 +294,7 @@ export type JobsWorld = ReturnType<typeof openJobsWorld>;
 
 /** What the contract doesn't describe is not answered. */
 function checkReply(operation: Operation, { status, body }: { status: number; body?: unknown }): void {
-  const responses: Readonly<Record<number, z.ZodType | null>> = routes[operation].responses;
+  const responses: Readonly<Record<number, z.ZodMiniType | null>> = routes[operation].responses;
   const sent: unknown = JSON.parse(JSON.stringify(body ?? null));
   const described = responses[status]?.parse(sent);
   if (!isDeepStrictEqual(described, sent)) throw new Error(`${operation} answers otherwise than its contract`);

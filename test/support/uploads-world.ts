@@ -1,6 +1,6 @@
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type * as z from 'zod';
+import type * as z from 'zod/mini';
 import type { FileId, TenantId, UploadId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { DomainError } from '../../contract/errors.ts';
@@ -295,7 +295,7 @@ export function someBytes(sizeBytes: number, seed = 1): Uint8Array {
 
 /** What the contract doesn't describe is not answered. */
 function checkReply(operation: Operation, { status, body }: { status: number; body?: unknown }): void {
-  const responses: Readonly<Record<number, z.ZodType | null>> = routes[operation].responses;
+  const responses: Readonly<Record<number, z.ZodMiniType | null>> = routes[operation].responses;
   const sent: unknown = JSON.parse(JSON.stringify(body ?? null));
   const schema = responses[status];
   if (schema === undefined) throw new Error(`${operation} answers ${status}, which its contract doesn't list`);

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -38,7 +38,8 @@ ${rows.join('\n')}
 function readOutcomes(engine: string): Map<string, Outcome> {
   const text = readFileSync(join(root, `test-results/scenarios-${engine}.json`), 'utf8');
   return new Map(
-    Outcome.array()
+    z
+      .array(Outcome)
       .parse(JSON.parse(text))
       .map((outcome) => [`${outcome.id} ${outcome.name}`, outcome]),
   );

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { jsonText, readConfig } from '../../lambdas/runtime/config.ts';
 
 const shape = {
   UPLOADS_TABLE: z.string(),
-  LIMIT: z.coerce.number().int(),
-  ISSUERS: jsonText(z.array(z.string())).default([]),
-  NAMES: jsonText(z.array(z.object({ name: z.string() }))).optional(),
+  LIMIT: z.coerce.number().check(z.int()),
+  ISSUERS: z._default(jsonText(z.array(z.string())), []),
+  NAMES: z.optional(jsonText(z.array(z.object({ name: z.string() })))),
 };
 
 test('variables are parsed, with defaults; others are left alone', () => {

@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import { RowFormat } from './rows.ts';
 import { ColumnSummary } from './score.ts';
 
@@ -9,7 +9,7 @@ export const SplitOutput = z.object({
   items: z.array(z.int()),
   range_bytes: z.int(),
   /** Set when the file was unpacked: range i is the scratch object `range-<i>`, whole. */
-  unpacked: z.array(z.object({ size_bytes: z.int() })).optional(),
+  unpacked: z.optional(z.array(z.object({ size_bytes: z.int() }))),
 });
 export type SplitOutput = z.infer<typeof SplitOutput>;
 
@@ -29,6 +29,6 @@ export const RangeOutput = z.object({
   summaries: z.array(ColumnSummary),
   model: z.string(),
   /** Scratch object with the bad rows, one JSON `BadRow` a line. */
-  errors: z.string().optional(),
+  errors: z.optional(z.string()),
 });
 export type RangeOutput = z.infer<typeof RangeOutput>;

@@ -1,5 +1,5 @@
 import Papa from 'papaparse';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Line } from './lines.ts';
 import { MAX_LINE_BYTES } from './lines.ts';
 

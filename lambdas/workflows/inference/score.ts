@@ -1,4 +1,4 @@
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { PredictionColumn } from './model.ts';
 
 /** Classes counted one by one; the rest is counted together. */

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import type * as z from 'zod';
+import type * as z from 'zod/mini';
 import { DomainError } from '../../../contract/errors.ts';
 import type { FileRef } from '../../../contract/jobs.ts';
 import { MAX_TASKS_PER_MAP } from '../../../contract/limits.ts';
