@@ -18,6 +18,9 @@ export async function completeSession(run: UploadRun, { upload, checksums }: Ses
   );
   if ('file' in answer) return answer.file;
   const ended = await settled(run, upload.id);
+  if (ended.state === 'open') {
+    throw new MillraceError('PartChecksumMismatchError', 'parts turned out to differ when the file was made of them');
+  }
   if (ended.state !== 'completed') throw notOpen(ended);
   return fileOf(run, ended);
 }

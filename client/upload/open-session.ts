@@ -83,12 +83,14 @@ function isSameVersion(saved: SavedUpload | undefined, uploadId: string, identit
 /** The session with this id if it is of use for this file; one that the caller named must be. */
 async function findSession(
   run: UploadRun,
-  { uploadId: named }: SessionOptions,
+  options: SessionOptions,
   uploadId: string,
 ): Promise<{ upload: UploadWithParts; file?: File } | undefined> {
+  const named = options.uploadId !== undefined;
   try {
     const upload = await settled(run, uploadId);
     checkSize(run, upload);
+    if (!named && !isAsDeclared(upload, run, options)) return undefined;
     if (upload.state === 'open') return { upload };
     if (upload.state === 'completed') return { upload, file: await takeFile(run, upload) };
     if (named) throw notOpen(upload);
@@ -132,9 +134,7 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
       { signal: run.signal, idempotencyKey: crypto.randomUUID(), ...(run.onRetry && { onRetry: run.onRetry }) },
     );
   let answer = await init(options.resume);
-  // The same bytes under another name, or sent in another way, are another upload.
-  const { name, integrity } = answer.upload;
-  if (name !== options.name || integrity !== options.integrity) answer = await init(false);
+  if (!isAsDeclared(answer.upload, run, options)) answer = await init(false);
   const { upload, parts: signed } = answer;
   const hasParts = upload.progress.received_parts > 0;
   return {
@@ -142,6 +142,16 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
     signed: upload.part_count === 1 ? signed : [],
     hash: upload.part_count === 1 ? hash : undefined,
   };
+}
+
+/** The same bytes under another name, of another type, or sent in another way, are another upload. */
+function isAsDeclared(upload: UploadWithParts, { source }: UploadRun, options: SessionOptions): boolean {
+  const contentType = options.contentType ?? source.contentType;
+  return (
+    upload.name === options.name &&
+    upload.integrity === options.integrity &&
+    (contentType === undefined || upload.content_type === contentType)
+  );
 }
 
 function largePartSize(sizeBytes: number): number {

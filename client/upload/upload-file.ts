@@ -7,6 +7,8 @@ import { sendParts } from './send-parts.ts';
 
 /** Rounds of sending what the server, asked to complete, turned out to lack. */
 const MAX_ROUNDS = 3;
+/** Refusals of a completion after which the session stays open for its parts to be mended. */
+const MENDABLE = ['PartsMissingError', 'PartChecksumMismatchError', 'ChecksumMismatchError'];
 
 export interface UploadFileOptions extends SessionOptions {
   readonly onSession: ((upload: UploadWithParts) => void) | undefined;
@@ -59,8 +61,7 @@ async function checkUnchanged({ source }: UploadRun, { identity }: Session): Pro
 
 /** After a refused completion: what the server has now, and whether sending what differs may mend it. */
 async function lookAgain(run: UploadRun, session: Session, error: unknown): Promise<boolean> {
-  if (!(error instanceof MillraceError)) return false;
-  if (error.code !== 'PartsMissingError' && error.code !== 'ChecksumMismatchError') return false;
+  if (!(error instanceof MillraceError) || !MENDABLE.includes(error.code)) return false;
   const upload = await settled(run, session.upload.id);
   session.received = receivedOf(upload);
   return upload.state === 'open';

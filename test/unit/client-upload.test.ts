@@ -209,6 +209,42 @@ describe('faults', () => {
     expect(server.bytesOf(file.id)).toEqual(bytes);
   });
 
+  it.each(['PartChecksumMismatchError', 'ChecksumMismatchError'] as const)(
+    'U4 sends the differing part alone after %s',
+    async (code) => {
+      const { path, bytes } = await makeFile(20 * PART);
+      server.faults.complete = [
+        () => {
+          const [session] = server.sessions.values();
+          session?.parts.set(7, { checksum: 'AAAAAAAAAAA=', bytes: Buffer.alloc(PART) });
+          server.trace.length = 0;
+          return { status: 409, code };
+        },
+      ];
+      const file = await clientOf(server).uploads.upload(path);
+      expect(partsSent()).toEqual([7]);
+      expect(server.bytesOf(file.id)).toEqual(bytes);
+    },
+  );
+
+  it('mends a completion that is taken back after it was accepted', async () => {
+    const { path, bytes } = await makeFile(5 * PART);
+    server.completionPolls = 1;
+    server.faults['get upload'] = [
+      () => {
+        const [session] = server.sessions.values();
+        if (!session) return undefined;
+        session.state = 'open';
+        session.parts.delete(2);
+        server.completionPolls = 0;
+        return undefined;
+      },
+    ];
+    const file = await clientOf(server).uploads.upload(path);
+    expect(partsSent()).toEqual([1, 2, 2, 3, 4, 5]);
+    expect(server.bytesOf(file.id)).toEqual(bytes);
+  });
+
   it('notices a stalled part and sends it again', async () => {
     server.faults['put 2'] = ['silence'];
     const { path } = await makeFile(3 * PART);
@@ -361,6 +397,25 @@ describe('stopping and resuming', () => {
     const file = await clientOf(server).uploads.upload(path, { name: 'other.bin' });
     expect(file.upload_id).not.toBe(uploadId);
     expect(file.name).toBe('other.bin');
+  });
+
+  it.each([
+    ['the notes of this device', memoryStateStore()],
+    ['the server', undefined],
+  ])('opens a new session for the same bytes declared otherwise, though %s know one', async (_, state) => {
+    const { path } = await makeFile(5 * PART);
+    const uploadId = await uploadPartly(path, 2, clientOf(server, state), { contentType: 'text/csv' });
+    const named = await clientOf(server, state).uploads.upload(path, { name: 'other.bin' });
+    const typed = await clientOf(server, state).uploads.upload(path, { contentType: 'text/plain' });
+    expect([named.upload_id, typed.upload_id]).not.toContain(uploadId);
+    expect(typed.content_type).toBe('text/plain');
+  });
+
+  it('U3 goes on without knowing which type was declared', async () => {
+    const { path } = await makeFile(5 * PART);
+    const uploadId = await uploadPartly(path, 2, clientOf(server), { contentType: 'text/csv' });
+    const file = await clientOf(server).uploads.upload(path);
+    expect(file).toMatchObject({ upload_id: uploadId, content_type: 'text/csv' });
   });
 
   it('answers with the file of a session that was completed before this run knew', async () => {
