@@ -2,6 +2,7 @@ import type * as z from 'zod/mini';
 import type { ErrorCode } from '../contract/errors.ts';
 import type { Operation, OperationOutput, Routes } from '../contract/routes.ts';
 import { abortedError, answerError, MillraceError, networkError } from './errors.ts';
+import type { Gate } from './pause.ts';
 import { mayHeal, Retries } from './retry.ts';
 
 /** Method and path of each operation that the client calls; a test compares them with the contract's route table. */
@@ -54,6 +55,8 @@ export interface CallOptions {
   readonly idempotencyKey?: string;
   /** Told of every failure that is tried again. */
   readonly onRetry?: (error: MillraceError) => void;
+  /** No attempt begins while it is closed. */
+  readonly gate?: Gate;
 }
 
 export interface ApiOptions {
@@ -87,8 +90,9 @@ export class Api {
     input: CallInput<O>,
     options: CallOptions = {},
   ): Promise<OperationOutput<O>> {
-    const { retrySeconds = DEFAULT_RETRY_SECONDS, signal = this.#signal } = options;
-    const retries = new Retries({ seconds: retrySeconds, attempts: retrySeconds > 0 ? 3 : 1 });
+    const { retrySeconds = DEFAULT_RETRY_SECONDS, signal = this.#signal, gate } = options;
+    const retries = new Retries({ seconds: retrySeconds, attempts: retrySeconds > 0 ? 3 : 1, gate });
+    await gate?.pass(signal);
     let answerLost = false;
     for (;;) {
       try {

@@ -1,3 +1,5 @@
+import type { PauseSource } from './pause.ts';
+
 /** Bytes of a file: a Blob, or chunks of which each is valid until the next is asked for. */
 export type FileBytes = Blob | AsyncIterable<Uint8Array>;
 
@@ -8,6 +10,15 @@ export interface FileIdentity {
   readonly sizeBytes: number;
   /** Modification time in nanoseconds. */
   readonly modifiedNs: string;
+}
+
+/** A file that was found among those to upload; it is opened when its turn comes. */
+export interface FoundFile {
+  /** As the caller names it, or its folder: `photos/2026/a.jpg`. */
+  readonly path: string;
+  /** 0 if it cannot be told. */
+  readonly sizeBytes: number;
+  readonly open: () => Promise<FileSource>;
 }
 
 /** A file that can be read any number of times, also by several readers at once. */
@@ -63,9 +74,25 @@ export interface StateStore {
   delete(key: string): Promise<void>;
 }
 
+/** What a platform can bear, and what suits it. */
+export interface TransferLimits {
+  /** Parts sent at the same time, when that adapts. */
+  readonly maxConcurrency: number;
+  /** Of the parts sent at the same time, when their number adapts. */
+  readonly maxBytesInFlight: number;
+  /** The least size of a part of a file above 1 GiB. */
+  readonly largePartBytes: number;
+}
+
 /** What differs between Node and the browser. */
 export interface Platform<Source> {
+  /** Fails with `FileUnreadableError`. */
   openSource(source: Source): Promise<FileSource>;
+  /** The file itself, or the files of a folder and of those in it. What cannot be read fails when it is opened. */
+  findFiles(source: Source): Promise<FoundFile[]>;
+  readonly limits: TransferLimits;
+  /** Paused while the device is offline, where that can be told. */
+  readonly offline?: PauseSource;
   readonly transport: Transport;
   readonly state: StateStore;
 }

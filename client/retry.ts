@@ -1,4 +1,5 @@
 import { abortedError, checkAborted, MillraceError } from './errors.ts';
+import type { Gate } from './pause.ts';
 
 /** First and longest pause between attempts; the pause itself is drawn evenly from zero to the bound (full jitter). */
 const FIRST_PAUSE_MS = 250;
@@ -14,17 +15,19 @@ export function mayHeal(error: unknown): error is MillraceError {
 /**
  * Counts the failures of one request in a row and waits between attempts. It gives up when both `attempts` and
  * `seconds` since the first failure are used up: attempts that each take minutes get their number, ones that fail at
- * once get their time.
+ * once get their time. What fails while the gate is closed doesn't count, and no attempt begins until it opens.
  */
 export class Retries {
   readonly #seconds: number;
   readonly #attempts: number;
+  readonly #gate: Gate | undefined;
   #failures = 0;
   #firstFailureMs = 0;
 
-  constructor({ seconds, attempts }: { seconds: number; attempts: number }) {
+  constructor({ seconds, attempts, gate }: { seconds: number; attempts: number; gate?: Gate | undefined }) {
     this.#seconds = seconds;
     this.#attempts = attempts;
+    this.#gate = gate;
   }
 
   get failures(): number {
@@ -38,6 +41,7 @@ export class Retries {
     onRetry?: (error: MillraceError) => void,
   ): Promise<void> {
     checkAborted(signal);
+    if (await this.#passed(signal)) return;
     const now = Date.now();
     this.#failures += 1;
     if (this.#failures === 1) this.#firstFailureMs = now;
@@ -50,6 +54,14 @@ export class Retries {
     if (this.#failures >= attempts && elapsedMs > seconds * 1_000) throw error;
     onRetry?.(error);
     await sleep(pauseMs, signal);
+    await this.#passed(signal);
+  }
+
+  /** Waits while the gate is closed; after that the failures before are forgotten. */
+  async #passed(signal: AbortSignal | undefined): Promise<boolean> {
+    const waited = (await this.#gate?.pass(signal)) ?? false;
+    if (waited) this.#failures = 0;
+    return waited;
   }
 }
 

@@ -1,33 +1,36 @@
 import type { Api } from '../api.ts';
-import { abortedError, type MillraceError } from '../errors.ts';
-import type { Platform, StateStore } from '../ports.ts';
+import { abortedError, checkAborted, type MillraceError } from '../errors.ts';
+import { Gate, type PauseController } from '../pause.ts';
+import type { FileSource, Platform, StateStore } from '../ports.ts';
 import type { File, ListUploads, Page, Upload, UploadWithParts } from '../types.ts';
+import { AdaptiveConcurrency, fixedConcurrency } from '../upload/concurrency.ts';
+import { PartSlots } from '../upload/part-slots.ts';
 import { ProgressMeter, type UploadProgress } from '../upload/progress.ts';
 import type { Integrity } from '../upload/run.ts';
+import { TotalProgress, type UploadManyProgress } from '../upload/total-progress.ts';
 import { uploadFile } from '../upload/upload-file.ts';
+import { eachFile, type UploadResult } from '../upload/upload-many.ts';
 
-export interface UploadOptions {
-  /** The file's display name; its own name when left out. */
-  readonly name?: string;
+/** How files are sent, one or many. */
+export interface TransferOptions {
   /** A media type. The content is checked against it; `application/octet-stream` when unknown. */
   readonly contentType?: string;
-  /** Called at most ten times a second and at every change of phase. */
-  readonly onProgress?: (progress: UploadProgress) => void;
-  /** Told the session once it is known: with its id another device can resume. */
-  readonly onSession?: (upload: Upload) => void;
-  /** Told of every failure that is tried again. */
-  readonly onRetry?: (error: MillraceError) => void;
   /** Stops the upload within moments; its session stays open for 7 days and can be resumed. */
   readonly signal?: AbortSignal;
-  /** Parts sent at the same time: 1–64, default 4. */
+  /** Pauses the upload, and lets it go on. */
+  readonly pause?: PauseController;
+  /** Browsers: whether to pause while the device is offline; by default unless the server is on this machine. */
+  readonly pauseOffline?: boolean;
+  /**
+   * Parts sent at the same time, of all files together: 1–64. When left out it adapts: from 4 up while that is faster, at
+   * most 32 (5 in browsers) and as many as fit the memory, and down when the network or the store suffers.
+   */
   readonly concurrency?: number;
-  /** 5 MiB – 5 GiB; picked by the file's size when left out, and 64 MiB at least above 1 GiB. */
+  /** 5 MiB – 5 GiB; picked by the file's size and the platform when left out. */
   readonly partSizeBytes?: number;
   /** Default `parts`. */
   readonly integrity?: Integrity;
-  /** Goes on with this session and no other. */
-  readonly uploadId?: string;
-  /** Whether to go on with an open session of the same bytes and name; default true. */
+  /** Whether to go on with an open session of the same bytes, name and type; default true. */
   readonly resume?: boolean;
   /** Where this device notes the unfinished upload; the client's own store when left out. */
   readonly state?: StateStore;
@@ -37,13 +40,43 @@ export interface UploadOptions {
   readonly stallSeconds?: number;
 }
 
-const DEFAULT_CONCURRENCY = 4;
+export interface UploadOptions extends TransferOptions {
+  /** The file's display name; its own name when left out. */
+  readonly name?: string;
+  /** Goes on with this session and no other. */
+  readonly uploadId?: string;
+  /** Called at most ten times a second and at every change of phase. */
+  readonly onProgress?: (progress: UploadProgress) => void;
+  /** Told the session once it is known: with its id another device can resume. */
+  readonly onSession?: (upload: Upload) => void;
+  /** Told of every failure that is tried again. */
+  readonly onRetry?: (error: MillraceError) => void;
+}
+
+export interface UploadManyOptions extends TransferOptions {
+  /** Called at most ten times a second for each file in progress, and at every change of its phase. */
+  readonly onProgress?: (progress: UploadManyProgress) => void;
+  readonly onSession?: (upload: Upload, path: string) => void;
+  readonly onRetry?: (error: MillraceError, path: string) => void;
+  /** Told of every file that has ended. */
+  readonly onResult?: (result: UploadResult) => void;
+}
+
 const MAX_CONCURRENCY = 64;
+
+/** What the files of one call share. */
+interface Transfer {
+  readonly signal: AbortSignal;
+  readonly gate: Gate;
+  readonly slots: PartSlots;
+}
 
 /** Upload sessions, and the sending of files. */
 export class Uploads<Source> {
   readonly #api: Api;
   readonly #platform: Platform<Source>;
+  /** Sessions that parts are being sent to. */
+  readonly #claimed = new Set<string>();
 
   constructor(api: Api, platform: Platform<Source>) {
     this.#api = api;
@@ -59,42 +92,46 @@ export class Uploads<Source> {
    * console.log(file.id, file.receipt.checksum_crc64nvme);
    */
   async upload(source: Source, options: UploadOptions = {}): Promise<File> {
-    const { concurrency = DEFAULT_CONCURRENCY } = options;
-    if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > MAX_CONCURRENCY) {
-      throw new RangeError(`concurrency is 1 to ${MAX_CONCURRENCY}, not ${concurrency}`);
-    }
-    // The run has its own signal: what listens to it ends with the run, however long the caller's signal lives.
-    const stop = new AbortController();
-    const onAbort = () => stop.abort(options.signal?.reason);
-    if (options.signal?.aborted) throw abortedError(options.signal);
-    options.signal?.addEventListener('abort', onAbort, { once: true });
-    const file = await this.#platform.openSource(source);
-    try {
-      const run = {
-        api: this.#api,
-        transport: this.#platform.transport,
-        source: file,
-        state: options.state ?? this.#platform.state,
-        progress: new ProgressMeter(file.sizeBytes, options.onProgress),
-        concurrency,
-        stallSeconds: options.stallSeconds ?? 60,
-        retrySeconds: options.retrySeconds ?? 120,
-        signal: stop.signal,
-        onRetry: options.onRetry,
-      };
-      return await uploadFile(run, {
-        name: options.name ?? file.name,
-        contentType: options.contentType,
-        integrity: options.integrity ?? 'parts',
-        partSizeBytes: options.partSizeBytes,
-        uploadId: options.uploadId,
-        resume: options.resume ?? true,
-        onSession: options.onSession,
+    return this.#transfer(options, (transfer) =>
+      this.#open(
+        () => this.#platform.openSource(source),
+        transfer,
+        (file) => this.#run(file, transfer, new ProgressMeter(file.sizeBytes, options.onProgress), options),
+      ),
+    );
+  }
+
+  /**
+   * Uploads files and whole folders, which share one budget of parts in flight. A file that fails stops none of the
+   * others: the results, in the order in which the files were found, say for each how it ended. That holds for an aborted
+   * signal too: what was not completed by then has failed with `AbortedError`.
+   *
+   * @example
+   * const results = await millrace.uploads.uploadMany(['photos', 'notes.txt'], { onProgress: (p) => show(p.percent) });
+   * const failed = results.filter((result) => result.state === 'failed');
+   */
+  async uploadMany(sources: Iterable<Source>, options: UploadManyOptions = {}): Promise<UploadResult[]> {
+    const { onProgress, onSession, onRetry, onResult, ...shared } = options;
+    return this.#transfer(options, async (transfer) => {
+      const found = await Promise.all(Array.from(sources, (source) => this.#platform.findFiles(source)));
+      const files = found.flat();
+      const total = new TotalProgress(files, onProgress);
+      return eachFile(files, async ({ path, open }) => {
+        const outcome = await this.#open(open, transfer, (file) =>
+          this.#run(file, transfer, total.meterOf(path, file.sizeBytes), {
+            ...shared,
+            ...(onSession && { onSession: (upload) => onSession(upload, path) }),
+            ...(onRetry && { onRetry: (error) => onRetry(error, path) }),
+          }),
+        ).then(
+          (file): UploadResult => ({ path, state: 'completed', file }),
+          (error: Error): UploadResult => ({ path, state: 'failed', error }),
+        );
+        if (outcome.state === 'failed') total.failed();
+        onResult?.(outcome);
+        return outcome;
       });
-    } finally {
-      options.signal?.removeEventListener('abort', onAbort);
-      await file.close();
-    }
+    });
   }
 
   /** Goes on with a session by its id, on any device that has the file: parts that differ or lack are sent. */
@@ -119,4 +156,101 @@ export class Uploads<Source> {
   abort(uploadId: string): Promise<Upload> {
     return this.#api.call('abortUpload', { params: { upload_id: uploadId } });
   }
+
+  /** Sets up what the files of one call share, and takes it down after it. */
+  async #transfer<T>(options: TransferOptions, run: (transfer: Transfer) => Promise<T>): Promise<T> {
+    const { concurrency, signal, pause, pauseOffline = !isLoopback(this.#api.url) } = options;
+    if (concurrency !== undefined && !isConcurrency(concurrency)) {
+      throw new RangeError(`concurrency is 1 to ${MAX_CONCURRENCY}, not ${concurrency}`);
+    }
+    const { offline, limits } = this.#platform;
+    const slots =
+      concurrency === undefined
+        ? new PartSlots(new AdaptiveConcurrency(limits.maxConcurrency), limits.maxBytesInFlight)
+        : new PartSlots(fixedConcurrency(concurrency));
+    // The run has its own signal: what listens to it ends with the run, however long the caller's signal lives.
+    const stop = new AbortController();
+    const onAbort = () => stop.abort(signal?.reason);
+    if (signal?.aborted) throw abortedError(signal);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const gate = new Gate([...(pause ? [pause] : []), ...(offline && pauseOffline ? [offline] : [])]);
+    try {
+      return await run({ signal: stop.signal, gate, slots });
+    } finally {
+      gate.end();
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #open<T>(
+    open: () => Promise<FileSource>,
+    { signal }: Transfer,
+    use: (file: FileSource) => Promise<T>,
+  ): Promise<T> {
+    checkAborted(signal);
+    const file = await open();
+    try {
+      return await use(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #run(
+    file: FileSource,
+    { signal, gate, slots }: Transfer,
+    progress: ProgressMeter,
+    options: UploadOptions,
+  ): Promise<File> {
+    const claims = new Set<string>();
+    const showPause = () => progress.pause(gate.closed);
+    const unsubscribe = gate.subscribe(showPause);
+    showPause();
+    try {
+      return await uploadFile(
+        {
+          api: this.#api,
+          transport: this.#platform.transport,
+          source: file,
+          state: options.state ?? this.#platform.state,
+          progress,
+          slots,
+          gate,
+          claim: (uploadId) => {
+            if (this.#claimed.has(uploadId)) return false;
+            this.#claimed.add(uploadId);
+            claims.add(uploadId);
+            return true;
+          },
+          largePartBytes: this.#platform.limits.largePartBytes,
+          stallSeconds: options.stallSeconds ?? 60,
+          retrySeconds: options.retrySeconds ?? 120,
+          signal,
+          onRetry: options.onRetry,
+        },
+        {
+          name: options.name ?? file.name,
+          contentType: options.contentType,
+          integrity: options.integrity ?? 'parts',
+          partSizeBytes: options.partSizeBytes,
+          uploadId: options.uploadId,
+          resume: options.resume ?? true,
+          onSession: options.onSession,
+        },
+      );
+    } finally {
+      unsubscribe();
+      for (const uploadId of claims) this.#claimed.delete(uploadId);
+    }
+  }
+}
+
+function isConcurrency(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= MAX_CONCURRENCY;
+}
+
+/** A server on this machine is there without any network. */
+function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url);
+  return hostname === 'localhost' || hostname.endsWith('.localhost') || /^(127\.|\[::1\]$)/.test(hostname);
 }

@@ -1,15 +1,14 @@
-import { GIB, MIB } from '../../contract/limits.ts';
+import { GIB } from '../../contract/limits.ts';
 import { choosePartSize, countParts } from '../../contract/part-plan.ts';
 import { MillraceError } from '../errors.ts';
 import type { FileIdentity, SavedUpload } from '../ports.ts';
 import type { File, UploadWithParts } from '../types.ts';
 import { notOpen, settled, takeFile } from './complete.ts';
 import { fingerprint, hashRange } from './hash.ts';
-import { type Integrity, receivedOf, type Session, type UploadRun } from './run.ts';
+import { type Integrity, patiently, receivedOf, type Session, type UploadRun } from './run.ts';
 
-/** Fewer, larger parts cost less per byte: above 1 GiB a part has at least 64 MiB. */
+/** Fewer, larger parts cost less per byte: above this a part has at least the platform's `largePartBytes`. */
 const LARGE_FILE_BYTES = GIB;
-const LARGE_PART_BYTES = 64 * MIB;
 
 export interface SessionOptions {
   readonly name: string;
@@ -90,7 +89,7 @@ async function findSession(
   try {
     const upload = await settled(run, uploadId);
     checkSize(run, upload);
-    if (!named && !isAsDeclared(upload, run, options)) return undefined;
+    if (!named && !claim(upload, run, options)) return undefined;
     if (upload.state === 'open') return { upload };
     if (upload.state === 'completed') return { upload, file: await takeFile(run, upload) };
     if (named) throw notOpen(upload);
@@ -113,7 +112,7 @@ function checkSize({ source }: UploadRun, upload: UploadWithParts): void {
 async function initSession(run: UploadRun, options: SessionOptions, print: string) {
   const { source } = run;
   const size = source.sizeBytes;
-  const partSize = options.partSizeBytes ?? (size > LARGE_FILE_BYTES ? largePartSize(size) : undefined);
+  const partSize = options.partSizeBytes ?? (size > LARGE_FILE_BYTES ? largePartSize(run) : undefined);
   const onePart = countParts(size, partSize ?? choosePartSize(size)) === 1;
   // A file of one part is hashed before, so that init signs its URL in the same call.
   const hash = onePart ? await hashRange(source, 0, size, run.signal) : undefined;
@@ -131,10 +130,13 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
     run.api.call(
       'initUpload',
       { body: { ...body, resume } },
-      { signal: run.signal, idempotencyKey: crypto.randomUUID(), ...(run.onRetry && { onRetry: run.onRetry }) },
+      { ...patiently(run), idempotencyKey: crypto.randomUUID() },
     );
   let answer = await init(options.resume);
-  if (!isAsDeclared(answer.upload, run, options)) answer = await init(false);
+  if (!claim(answer.upload, run, options)) {
+    answer = await init(false);
+    run.claim(answer.upload.id);
+  }
   const { upload, parts: signed } = answer;
   const hasParts = upload.progress.received_parts > 0;
   return {
@@ -144,16 +146,20 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
   };
 }
 
-/** The same bytes under another name, of another type, or sent in another way, are another upload. */
-function isAsDeclared(upload: UploadWithParts, { source }: UploadRun, options: SessionOptions): boolean {
-  const contentType = options.contentType ?? source.contentType;
+/**
+ * The same bytes under another name, of another type, or sent in another way, are another upload; and so are equal files
+ * that are sent at the same time, such as those of two folders.
+ */
+function claim(upload: UploadWithParts, run: UploadRun, options: SessionOptions): boolean {
+  const contentType = options.contentType ?? run.source.contentType;
   return (
     upload.name === options.name &&
     upload.integrity === options.integrity &&
-    (contentType === undefined || upload.content_type === contentType)
+    (contentType === undefined || upload.content_type === contentType) &&
+    run.claim(upload.id)
   );
 }
 
-function largePartSize(sizeBytes: number): number {
-  return Math.max(LARGE_PART_BYTES, choosePartSize(sizeBytes));
+function largePartSize({ source, largePartBytes }: UploadRun): number {
+  return Math.max(largePartBytes, choosePartSize(source.sizeBytes));
 }

@@ -1,4 +1,4 @@
-export type UploadPhase = 'hashing' | 'uploading' | 'finalizing' | 'done';
+export type UploadPhase = 'hashing' | 'uploading' | 'paused' | 'finalizing' | 'done';
 
 /** How far an upload is. `bytesSent` and `percent` never go down; parts that the server had already count as sent. */
 export interface UploadProgress {
@@ -20,23 +20,49 @@ const REPORT_EVERY_MS = 100;
 const RATE_WINDOW_MS = 5_000;
 const SAMPLE_EVERY_MS = 250;
 
+/** How many bytes a second were sent in the last few seconds. */
+export class RateMeter {
+  #samples: { ms: number; bytes: number }[] = [];
+
+  /** `bytes` sent in all until now; answers 0 until there is a measure. */
+  measure(bytes: number, ms: number): number {
+    const last = this.#samples.at(-1);
+    if (!last || ms - last.ms >= SAMPLE_EVERY_MS) this.#samples.push({ ms, bytes });
+    while (this.#samples.length > 2 && ms - (this.#samples[0]?.ms ?? ms) > RATE_WINDOW_MS) this.#samples.shift();
+    const first = this.#samples[0];
+    if (!first || ms - first.ms < SAMPLE_EVERY_MS) return 0;
+    return Math.round(((bytes - first.bytes) * 1_000) / (ms - first.ms));
+  }
+
+  /** Forgets what was: after a pause the rate is measured anew. */
+  reset(): void {
+    this.#samples = [];
+  }
+}
+
 /** Adds up what the parts report and tells it at most ten times a second, and at every change of phase. */
 export class ProgressMeter {
   readonly #bytesTotal: number;
   readonly #report: (progress: UploadProgress) => void;
   readonly #inFlight = new Map<number, number>();
   readonly #done = new Set<number>();
+  readonly #rate = new RateMeter();
   #phase: UploadPhase = 'hashing';
+  #paused = false;
   #partCount = 0;
   #doneBytes = 0;
   #sentHere = 0;
   #highest = 0;
   #reportedMs = 0;
-  #samples: { ms: number; bytes: number }[] = [];
 
   constructor(bytesTotal: number, report: (progress: UploadProgress) => void = () => {}) {
     this.#bytesTotal = bytesTotal;
     this.#report = report;
+  }
+
+  /** Bytes sent by this run, those of attempts that failed among them. */
+  get sentHere(): number {
+    return this.#sentHere;
   }
 
   start(partCount: number): void {
@@ -47,6 +73,13 @@ export class ProgressMeter {
   enter(phase: UploadPhase): void {
     if (phase === this.#phase) return;
     this.#phase = phase;
+    this.#tell(true);
+  }
+
+  pause(paused: boolean): void {
+    if (paused === this.#paused || this.#phase === 'done') return;
+    this.#paused = paused;
+    this.#rate.reset();
     this.#tell(true);
   }
 
@@ -68,24 +101,21 @@ export class ProgressMeter {
 
   #tell(now: boolean): void {
     const ms = performance.now();
-    const last = this.#samples.at(-1);
-    if (!last || ms - last.ms >= SAMPLE_EVERY_MS) this.#samples.push({ ms, bytes: this.#sentHere });
-    while (this.#samples.length > 2 && ms - (this.#samples[0]?.ms ?? ms) > RATE_WINDOW_MS) this.#samples.shift();
+    const bytesPerSecond = this.#paused ? 0 : this.#rate.measure(this.#sentHere, ms);
     if (!now && ms - this.#reportedMs < REPORT_EVERY_MS) return;
     this.#reportedMs = ms;
-    this.#report(this.#snapshot(ms));
+    this.#report(this.#snapshot(bytesPerSecond));
   }
 
-  #snapshot(ms: number): UploadProgress {
+  #snapshot(bytesPerSecond: number): UploadProgress {
     let bytes = this.#doneBytes;
     for (const sent of this.#inFlight.values()) bytes += sent;
     this.#highest = Math.max(this.#highest, bytes);
     const allDone = this.#phase === 'finalizing' || this.#phase === 'done';
     const bytesSent = allDone ? this.#bytesTotal : Math.min(this.#highest, this.#bytesTotal);
     const percent = Math.floor((100 * bytesSent) / Math.max(1, this.#bytesTotal));
-    const bytesPerSecond = this.#rate(ms);
     return {
-      phase: this.#phase,
+      phase: this.#paused ? 'paused' : this.#phase,
       bytesSent,
       bytesTotal: this.#bytesTotal,
       percent: allDone ? 100 : Math.min(99, percent),
@@ -94,11 +124,5 @@ export class ProgressMeter {
       bytesPerSecond,
       etaSeconds: bytesPerSecond > 0 ? Math.ceil((this.#bytesTotal - bytesSent) / bytesPerSecond) : undefined,
     };
-  }
-
-  #rate(ms: number): number {
-    const first = this.#samples[0];
-    if (!first || ms - first.ms < SAMPLE_EVERY_MS) return 0;
-    return Math.round(((this.#sentHere - first.bytes) * 1_000) / (ms - first.ms));
   }
 }

@@ -39,7 +39,8 @@ export async function signParts(
 /** Sends one part until the object store has it, by as many attempts, URLs and hashes as it takes, within bounds. */
 export async function putPart(run: UploadRun, session: Session, signed: SignedPart): Promise<void> {
   const partNumber = signed.part_number;
-  const retries = new Retries({ seconds: run.retrySeconds, attempts: run.retrySeconds > 0 ? 8 : 1 });
+  const { retrySeconds, gate } = run;
+  const retries = new Retries({ seconds: retrySeconds, attempts: retrySeconds > 0 ? 8 : 1, gate });
   let part = signed;
   let badDigests = 0;
   let refusals = 0;
@@ -48,10 +49,12 @@ export async function putPart(run: UploadRun, session: Session, signed: SignedPa
     part = next ?? part;
   };
   for (;;) {
+    await gate.pass(run.signal);
     if (Date.parse(part.expires_at) - Date.now() < EXPIRY_MARGIN_MS) await signAgain();
     const outcome = await attempt(run, session, part);
     if (outcome === 'sent') return;
     run.progress.partBytes(partNumber, 0);
+    if (outcome === 'paused') continue;
     const { kind, error } = outcome;
     if (kind === 'url') {
       refusals += 1;
@@ -71,6 +74,7 @@ export async function putPart(run: UploadRun, session: Session, signed: SignedPa
       await hashAgain(run, session, partNumber);
       await signAgain();
     } else {
+      run.slots.failed();
       await retries.pause(error, run.signal, run.onRetry);
       // Some stores cut the connection instead of answering that the URL has expired.
       if (retries.failures % 3 === 0) await signAgain();
@@ -80,21 +84,29 @@ export async function putPart(run: UploadRun, session: Session, signed: SignedPa
 
 type Failure = { readonly kind: 'url' | 'digest' | 'passing'; readonly error: MillraceError };
 
-async function attempt(run: UploadRun, session: Session, part: SignedPart): Promise<'sent' | Failure> {
+async function attempt(run: UploadRun, session: Session, part: SignedPart): Promise<'sent' | 'paused' | Failure> {
+  const { gate, progress, slots } = run;
+  const { cut } = gate;
   const { size_bytes, part_size_bytes } = session.upload;
   const { start, end } = partRange(size_bytes, part_size_bytes, part.part_number);
   let answer: PartAnswer;
+  let sent = 0;
   try {
     answer = await run.transport.putPart({
       url: part.url,
       headers: part.headers,
       body: run.source.read(start, end),
       sizeBytes: end - start,
-      signal: run.signal,
+      signal: AbortSignal.any([run.signal, cut]),
       stallSeconds: run.stallSeconds,
-      onBytes: (sent) => run.progress.partBytes(part.part_number, sent),
+      onBytes: (bytes) => {
+        slots.sent(bytes - sent);
+        sent = bytes;
+        progress.partBytes(part.part_number, bytes);
+      },
     });
   } catch (error) {
+    if (cut.aborted && !run.signal.aborted) return 'paused';
     if (mayHeal(error)) return { kind: 'passing', error };
     throw error;
   }

@@ -1,6 +1,8 @@
 import type { Api, CallOptions } from '../api.ts';
+import type { Gate } from '../pause.ts';
 import type { FileIdentity, FileSource, StateStore, Transport } from '../ports.ts';
 import type { SignedPart, UploadWithParts } from '../types.ts';
+import type { PartSlots } from './part-slots.ts';
 import type { ProgressMeter } from './progress.ts';
 
 /** `parts`: every part's checksum is signed into its URL and checked on arrival; `whole`: the whole alone is checked. */
@@ -13,7 +15,13 @@ export interface UploadRun {
   readonly source: FileSource;
   readonly state: StateStore;
   readonly progress: ProgressMeter;
-  readonly concurrency: number;
+  /** Shared with the other files of the call. */
+  readonly slots: PartSlots;
+  readonly gate: Gate;
+  /** Makes a session this run's own; false if another run of this client sends parts to it. */
+  readonly claim: (uploadId: string) => boolean;
+  /** Least size of a part of a file above 1 GiB. */
+  readonly largePartBytes: number;
   readonly stallSeconds: number;
   readonly retrySeconds: number;
   /** Aborted by the caller, or when a part of the run has failed. */
@@ -39,7 +47,8 @@ export interface Session {
 
 /** How calls of a run are made: repeated for longer than others, for hours of bytes may hang on one. */
 export function patiently(run: UploadRun): CallOptions {
-  return { signal: run.signal, retrySeconds: run.retrySeconds, ...(run.onRetry && { onRetry: run.onRetry }) };
+  const { signal, retrySeconds, gate, onRetry } = run;
+  return { signal, retrySeconds, gate, ...(onRetry && { onRetry }) };
 }
 
 /** The parts of a session as the server has them now. */

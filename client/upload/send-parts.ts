@@ -11,22 +11,28 @@ const WINDOW_PARTS = 16;
 export async function sendParts(run: UploadRun, session: Session): Promise<void> {
   const failed = new AbortController();
   const inner: UploadRun = { ...run, signal: AbortSignal.any([run.signal, failed.signal]) };
-  const parts = inOrder(windows(inner, session));
-  const work = async () => {
-    for (let next = await parts.next(); !next.done; next = await parts.next()) {
-      await putPart(inner, session, next.value);
-      run.progress.partDone(next.value.part_number, next.value.size_bytes);
-    }
-  };
   let failure: { error: unknown } | undefined;
-  const workers = Array.from({ length: run.concurrency }, () =>
-    work().catch((error: unknown) => {
-      failure ??= { error };
-      failed.abort(error);
-    }),
-  );
-  await Promise.all(workers);
-  await parts.return(undefined);
+  const fail = (error: unknown) => {
+    failure ??= { error };
+    failed.abort(error);
+  };
+  const inFlight = new Set<Promise<void>>();
+  const send = async (part: SignedPart, release: () => void) => {
+    await putPart(inner, session, part).finally(release);
+    run.progress.partDone(part.part_number, part.size_bytes);
+  };
+  try {
+    for await (const part of inOrder(windows(inner, session))) {
+      const release = await run.slots.acquire(run.source, part.size_bytes, inner.signal);
+      const sending = send(part, release)
+        .catch(fail)
+        .finally(() => inFlight.delete(sending));
+      inFlight.add(sending);
+    }
+  } catch (error) {
+    fail(error);
+  }
+  await Promise.all(inFlight);
   if (failure) throw failure.error;
 }
 

@@ -47,6 +47,8 @@ export interface ScriptedServer {
   connections: number;
   /** How many polls a completion takes; 0 answers with the file at once. */
   completionPolls: number;
+  /** How long URLs of parts are said to last. */
+  urlSeconds: number;
   /** Answers of other routes by `METHOD /path`; the query is left to the function. */
   readonly answers: Record<string, (url: URL, body: unknown) => { status?: number; body?: unknown } | 'cut'>;
   /** The bytes of a completed file. */
@@ -77,6 +79,7 @@ export async function startScriptedServer({
     sessions: new Map(),
     connections: 0,
     completionPolls: 0,
+    urlSeconds: 900,
     answers: {},
     bytesOf: (fileId) => {
       const session = sessionOfFile(fileId);
@@ -193,7 +196,7 @@ export async function startScriptedServer({
       size_bytes: sizeOf(session, part_number),
       url: `${world.url}/objects/${session.id}/${part_number}`,
       headers: checksum ? { 'x-amz-checksum-crc64nvme': checksum } : {},
-      expires_at: inSeconds(900),
+      expires_at: inSeconds(world.urlSeconds),
     }));
   }
 
