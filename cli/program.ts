@@ -24,6 +24,7 @@ Exit codes:
 
 Examples:
   $ millrace upload measurements.csv
+  $ millrace --json upload photos/ notes.txt
   $ millrace resume upl_01JD3Z8J3V8K4N5Q6R7S8T9V0W measurements.csv
   $ millrace run inference --file file_id=measurements.csv --wait
   $ millrace --json jobs --state failed | jq -r .job.id
@@ -56,13 +57,14 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
       finish(await run(start(command.optsWithGlobals<GlobalFlags>()), ...(given as Args)));
     };
 
-  const concurrency = new Option('-c, --concurrency <parts>', 'parts sent at the same time, 1 to 64').argParser(
-    integer(1, 64),
-  );
+  const concurrency = new Option(
+    '-c, --concurrency <parts>',
+    'parts sent at the same time, 1 to 64; adapts when left out',
+  ).argParser(integer(1, 64));
   program
     .command('upload')
-    .description('upload files; what was stopped is resumed')
-    .argument('<file...>')
+    .description('upload files and folders; what was stopped is resumed')
+    .argument('<path...>')
     .option('--name <name>', 'another name than the file’s own')
     .option('--content-type <type>', 'media type; the content is checked against it')
     .addOption(concurrency)

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import cliProgress from 'cli-progress';
 import type { MillraceError } from '../client/index.ts';
 import { errorEvent } from './exit.ts';
@@ -26,44 +27,94 @@ export interface Progress {
 }
 
 export function showProgress(output: Output, label: string): Progress {
-  if (output.quiet) return { update: () => {}, retrying: () => {}, stop: () => {} };
-  if (output.json) {
-    const write = (step: Step) =>
-      output.event({ type: 'progress', name: label, phase: step.phase, percent: step.percent, ...step.data });
-    return {
-      update: atMostEvery(EVENT_EVERY_MS, write),
-      retrying: (error) => output.event({ ...errorEvent(error), type: 'retry', name: label }),
-      stop: () => {},
-    };
-  }
-  if (!process.stderr.isTTY) {
-    const write = (step: Step) => output.note(`${label}: ${step.percent} % ${step.phase}, ${step.text}`);
-    return {
-      update: atMostEvery(LINE_EVERY_MS, write),
-      retrying: (error) => output.note(`${label}: ${error.message}; trying again`),
-      stop: () => {},
-    };
-  }
-  return progressBar(label);
+  if (output.quiet) return SILENT;
+  if (output.json) return progressEvents(output, 'progress', { name: label });
+  if (!process.stderr.isTTY) return progressLines(output, label);
+  const bar = new cliProgress.SingleBar(BAR);
+  bar.start(100, 0, { label, phase: '', text: '' });
+  return { ...progressBar(bar), stop: () => bar.stop() };
 }
 
-function progressBar(label: string): Progress {
-  const bar = new cliProgress.SingleBar({
-    format: '{label} {bar} {percentage} % {phase} {text}',
-    stream: process.stderr,
-    barCompleteChar: '█',
-    barIncompleteChar: '░',
-    barsize: 24,
-    hideCursor: true,
-    clearOnComplete: true,
-    // Interrupts are the command's own matter.
-    gracefulExit: false,
+/** How far several things are: each of them, and the whole. */
+export interface ManyProgress {
+  of(path: string): Progress;
+  readonly total: Progress;
+}
+
+/** A bar each and one for the whole on a terminal, lines for the whole elsewhere, or JSON events for all. */
+export function showManyProgress(output: Output): ManyProgress {
+  if (output.quiet) return { of: () => SILENT, total: SILENT };
+  if (output.json) {
+    const of = remember((path) => progressEvents(output, 'progress', { name: basename(path), path }));
+    return { of, total: progressEvents(output, 'total', {}) };
+  }
+  if (!process.stderr.isTTY) {
+    const of = remember((path) => ({ ...progressLines(output, path), update: () => {} }));
+    return { of, total: progressLines(output, 'total') };
+  }
+  const bars = new cliProgress.MultiBar(BAR);
+  const create = (label: string) => bars.create(100, 0, { label, phase: '', text: '' });
+  const total = progressBar(create('total'));
+  const of = remember((path) => {
+    const bar = create(basename(path));
+    return { ...progressBar(bar), stop: () => void bars.remove(bar) };
   });
-  bar.start(100, 0, { label, phase: '', text: '' });
+  return { of, total: { ...total, stop: () => bars.stop() } };
+}
+
+const SILENT: Progress = { update: () => {}, retrying: () => {}, stop: () => {} };
+
+/** Each path's own, made when it is first asked for and until it stops. */
+function remember(make: (path: string) => Progress): (path: string) => Progress {
+  const made = new Map<string, Progress>();
+  return (path) => {
+    const before = made.get(path);
+    if (before) return before;
+    const progress = make(path);
+    const stop = () => {
+      made.delete(path);
+      progress.stop();
+    };
+    made.set(path, { ...progress, stop });
+    return { ...progress, stop };
+  };
+}
+
+function progressEvents(output: Output, type: string, subject: Readonly<Record<string, string>>): Progress {
+  const write = (step: Step) =>
+    output.event({ type, ...subject, phase: step.phase, percent: step.percent, ...step.data });
+  return {
+    update: atMostEvery(EVENT_EVERY_MS, write),
+    retrying: (error) => output.event({ ...errorEvent(error), type: 'retry', ...subject }),
+    stop: () => {},
+  };
+}
+
+function progressLines(output: Output, label: string): Progress {
+  const write = (step: Step) => output.note(`${label}: ${step.percent} % ${step.phase}, ${step.text}`);
+  return {
+    update: atMostEvery(LINE_EVERY_MS, write),
+    retrying: (error) => output.note(`${label}: ${error.message}; trying again`),
+    stop: () => {},
+  };
+}
+
+const BAR: cliProgress.Options = {
+  format: '{label} {bar} {percentage} % {phase} {text}',
+  stream: process.stderr,
+  barCompleteChar: '█',
+  barIncompleteChar: '░',
+  barsize: 24,
+  hideCursor: true,
+  clearOnComplete: true,
+  // Interrupts are the command's own matter.
+  gracefulExit: false,
+};
+
+function progressBar(bar: cliProgress.SingleBar): Pick<Progress, 'update' | 'retrying'> {
   return {
     update: ({ percent, phase, text }) => bar.update(percent, { phase, text }),
     retrying: (error) => bar.update({ phase: 'trying again', text: error.message }),
-    stop: () => bar.stop(),
   };
 }
 

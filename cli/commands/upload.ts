@@ -1,15 +1,21 @@
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
   type File,
   type Millrace,
   MillraceError,
+  type UploadManyProgress,
   type UploadOptions,
   type UploadProgress,
+  type UploadResult,
 } from '../../client/index.ts';
 import { describeError, EXIT, type ExitCode, errorEvent, exitCodeOf, UsageError } from '../exit.ts';
 import { formatBytes, formatSeconds, shellWord } from '../output.ts';
-import { type Step, showProgress } from '../progress.ts';
+import { type Step, showManyProgress, showProgress } from '../progress.ts';
 import type { Session } from '../session.ts';
+
+/** Paths in the command that goes on with what failed. */
+const MAX_PATHS_TOLD = 10;
 
 export interface UploadFlags {
   readonly name?: string;
@@ -19,22 +25,77 @@ export interface UploadFlags {
   readonly resume?: boolean;
 }
 
-/** Uploads files one after the other; one that fails stops none of the others. */
+/** Uploads files and folders; a file that fails stops none of the others. */
 export async function uploadFiles(session: Session, paths: readonly string[], flags: UploadFlags): Promise<ExitCode> {
-  if (flags.name !== undefined && paths.length > 1) throw new UsageError('--name is for one file');
+  const [path = '', ...others] = paths;
+  const isOne = others.length === 0 && !(await isFolder(path));
+  if (flags.name !== undefined && !isOne) throw new UsageError('--name is for one file');
   const millrace = await session.connect();
-  let exit: ExitCode = EXIT.ok;
-  for (const path of paths) {
-    try {
-      await uploadOne(session, millrace, path, flags);
-    } catch (error) {
-      exit ||= exitCodeOf(error);
-      if (paths.length === 1 || exitCodeOf(error) === EXIT.interrupted) throw error;
-      session.output.error(`${path}: ${describeError(error)}`);
-      session.output.event({ ...errorEvent(error), path });
+  if (!isOne) return uploadMany(session, millrace, paths, flags);
+  await uploadOne(session, millrace, path, flags);
+  return EXIT.ok;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+}
+
+async function uploadMany(
+  { output, signal }: Session,
+  millrace: Millrace,
+  paths: readonly string[],
+  { name: _, partSize, ...flags }: UploadFlags,
+): Promise<ExitCode> {
+  const shown = showManyProgress(output);
+  const sessions = new Map<string, string>();
+  const results = await millrace.uploads
+    .uploadMany(paths, {
+      ...flags,
+      ...(partSize !== undefined && { partSizeBytes: partSize }),
+      signal,
+      onProgress: (progress) => {
+        shown.of(progress.file.path).update(describeStep(progress.file));
+        shown.total.update(describeTotal(progress));
+      },
+      onSession: (upload, path) => {
+        sessions.set(path, upload.id);
+        output.event({ type: 'session', name: basename(path), path, upload_id: upload.id });
+      },
+      onRetry: (error, path) => shown.of(path).retrying(error),
+      onResult: (result) => {
+        shown.of(result.path).stop();
+        const { path } = result;
+        if (result.state === 'completed') {
+          if (output.json) output.result({ type: 'uploaded', path, file: result.file }, '');
+        } else
+          output.event({ ...errorEvent(result.error), path, ...resumeHint(sessions.get(path), path, result.error) });
+      },
+    })
+    .finally(() => shown.total.stop());
+  return tellResults(output, results);
+}
+
+/** What people are told when no bar is in the way any more; programs know already. */
+function tellResults(output: Session['output'], results: readonly UploadResult[]): ExitCode {
+  const failed = results.filter((result) => result.state === 'failed');
+  for (const result of results) {
+    if (result.state === 'completed') {
+      if (!output.json) output.result({ type: 'uploaded' }, describeFile(result.file, result.path));
+    } else if (exitCodeOf(result.error) !== EXIT.interrupted) {
+      output.error(`${result.path}: ${describeError(result.error)}`);
     }
   }
-  return exit;
+  if (failed.length > 0) {
+    output.note(`${results.length - failed.length} of ${results.length} files are uploaded.`);
+    if (failed.some(({ error }) => canGoOn(error))) {
+      const paths = failed.slice(0, MAX_PATHS_TOLD).map(({ path }) => shellWord(path));
+      const more = failed.length > MAX_PATHS_TOLD ? ' …' : '';
+      output.note(`What has arrived is not sent again. Go on with: millrace upload ${paths.join(' ')}${more}`);
+    }
+  }
+  const interrupted = failed.find(({ error }) => exitCodeOf(error) === EXIT.interrupted);
+  if (interrupted) throw interrupted.error;
+  return failed[0] ? exitCodeOf(failed[0].error) : EXIT.ok;
 }
 
 export async function resumeUpload(
@@ -71,23 +132,40 @@ export async function uploadOne(
   try {
     const file = await millrace.uploads.upload(path, options);
     progress.stop();
-    output.result(
-      { type: 'uploaded', path, file },
-      `${file.id}  ${file.name}  ${formatBytes(file.size_bytes)}  CRC64NVME ${file.receipt.checksum_crc64nvme}`,
-    );
+    output.result({ type: 'uploaded', path, file }, describeFile(file, file.name));
     return file;
   } catch (error) {
     progress.stop();
-    if (sessionId && canGoOn(error)) {
-      const command = `millrace resume ${sessionId} ${shellWord(path)}`;
-      output.note(`The session is kept for 7 days. Go on with: ${command}`);
-      output.event({ type: 'stopped', path, upload_id: sessionId, resume: command });
+    const hint = resumeHint(sessionId, path, error);
+    if (hint) {
+      output.note(`The session is kept for 7 days. Go on with: ${hint.resume}`);
+      output.event({ type: 'stopped', path, ...hint });
     }
     throw error;
   }
 }
 
-function describeStep({ phase, percent, bytesSent, bytesTotal, bytesPerSecond, etaSeconds }: UploadProgress): Step {
+function resumeHint(uploadId: string | undefined, path: string, error: unknown) {
+  if (!uploadId || !canGoOn(error)) return undefined;
+  return { upload_id: uploadId, resume: `millrace resume ${uploadId} ${shellWord(path)}` };
+}
+
+function describeFile(file: File, name: string): string {
+  return `${file.id}  ${name}  ${formatBytes(file.size_bytes)}  CRC64NVME ${file.receipt.checksum_crc64nvme}`;
+}
+
+function describeTotal({ filesDone, filesFailed, fileCount, ...progress }: UploadManyProgress): Step {
+  const { text, data, ...step } = describeStep({ ...progress, phase: 'uploading' });
+  return {
+    ...step,
+    text: `${filesDone} of ${fileCount} files, ${text}`,
+    data: { ...data, files_done: filesDone, files_failed: filesFailed, file_count: fileCount },
+  };
+}
+
+type Figures = Pick<UploadProgress, 'phase' | 'percent' | 'bytesSent' | 'bytesTotal' | 'bytesPerSecond' | 'etaSeconds'>;
+
+function describeStep({ phase, percent, bytesSent, bytesTotal, bytesPerSecond, etaSeconds }: Figures): Step {
   const rate = bytesPerSecond > 0 ? `, ${formatBytes(bytesPerSecond)}/s` : '';
   const eta = etaSeconds !== undefined && phase === 'uploading' ? `, ${formatSeconds(etaSeconds)} left` : '';
   return {

@@ -130,6 +130,44 @@ describe('upload', () => {
     expect(stdout).toContain('rows.bin');
   });
 
+  it('uploads folders and files with events of each file and of the whole', async () => {
+    for (const name of ['photos/a.jpg', 'photos/deep/b.jpg']) {
+      await mkdir(join(folder, name, '..'), { recursive: true });
+      await makeFile(name);
+    }
+    await makeFile();
+    const { exit, events } = await run(['--json', 'upload', 'photos', 'rows.bin']);
+    expect(exit).toBe(0);
+    const uploaded = events().filter(({ type }) => type === 'uploaded');
+    expect(uploaded.map(({ path }) => path).sort()).toEqual(['photos/a.jpg', 'photos/deep/b.jpg', 'rows.bin']);
+    expect(uploaded.map(({ file }) => file.name).sort()).toEqual(['a.jpg', 'b.jpg', 'rows.bin']);
+    const of = (type: string) => events().filter((event) => event.type === type);
+    expect(new Set(of('progress').map(({ path }) => path)).size).toBe(3);
+    expect(of('total')[0]).toMatchObject({ file_count: 3, bytes_total: 18 * PART });
+    expect((await run(['upload', '--name', 'x', 'photos'])).exit).toBe(2);
+  });
+
+  it('U3 is interrupted with many files, tells those that are done, and goes on with the same command', async () => {
+    await mkdir(join(folder, 'photos'));
+    for (const name of ['photos/a.jpg', 'photos/b.jpg']) await makeFile(name, 1);
+    await makeFile('photos/long.bin', 30);
+    let child: ChildProcess | undefined;
+    server.faults['put 20'] = [
+      () => {
+        child?.kill('SIGINT');
+        return 'silence';
+      },
+    ];
+    child = start(['--json', 'upload', '--concurrency', '2', 'photos']);
+    const first = await finish(child);
+    expect(first.exit).toBe(130);
+    const stopped = first.events().find(({ path, type }) => type === 'error' && path === 'photos/long.bin');
+    expect(stopped).toMatchObject({ code: 'AbortedError', resume: expect.stringContaining('millrace resume upl_') });
+    const again = await run(['--json', 'upload', 'photos/long.bin']);
+    expect(again.exit).toBe(0);
+    expect(again.events().at(-1).file.upload_id).toBe(stopped.upload_id);
+  });
+
   it('U3 keeps the session when it is interrupted, and says the command that goes on', async () => {
     const bytes = await makeFile('my rows.bin', 30);
     let child: ChildProcess | undefined;
