@@ -1,8 +1,8 @@
 import { MIB } from '../contract/limits.ts';
 import { findFiles, openSource, type UploadSource } from './browser/find-files.ts';
+import { indexedDbStateStore } from './browser/indexed-db-state.ts';
 import { offline } from './browser/offline.ts';
 import { xhrTransport } from './browser/xhr-transport.ts';
-import { memoryStateStore } from './memory-state.ts';
 import { MillraceClient, type MillraceOptions } from './millrace.ts';
 import type { TransferLimits } from './ports.ts';
 
@@ -24,7 +24,7 @@ export class Millrace extends MillraceClient<UploadSource> {
       limits: isSmall() ? SMALL : LARGE,
       offline,
       transport: xhrTransport,
-      state: options.state ?? memoryStateStore(),
+      state: options.state ?? indexedDbStateStore(),
     });
   }
 }

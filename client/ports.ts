@@ -29,6 +29,11 @@ export interface FileSource {
   readonly contentType?: string;
   /** Bytes `start` to `end` (exclusive). Reading fails with `FileUnreadableError` or, if it is too short now, `FileChangedError`. */
   read(start: number, end: number): FileBytes;
+  /**
+   * The CRC64NVME of such bytes, in base64, on another thread than the caller's; without it, or where it answers with
+   * undefined, they are read and hashed here.
+   */
+  hash?(start: number, end: number, signal: AbortSignal | undefined): Promise<string | undefined>;
   /** As the file is now; a source without it is hashed again at every resume. */
   identity?(): Promise<FileIdentity>;
   close(): Promise<void>;

@@ -18,6 +18,8 @@ export interface Crc64NvmeHash {
 const ONES = 0xffffffffffffffffn;
 
 interface Engine {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
   /** The input's bytes in its memory. */
   readonly input: Uint8Array;
   update(crc: bigint, at: number, bytes: number): bigint;
@@ -26,9 +28,25 @@ interface Engine {
 // One WebAssembly instance serves every hash: a hash is 8 bytes, an instance has 256 KiB.
 let engine: Promise<Engine> | undefined;
 
+/**
+ * What another thread needs to hash by itself: an instance of `module` with `tables` at the begin of its memory. Bytes
+ * written at `input`, `inputBytes` at most, are taken by its function `update(state, input, bytes)`, which answers with the
+ * next state. The first state is all ones, and `encodeCrc64Nvme` makes the checksum of the last one.
+ */
+export async function crc64NvmeEngine() {
+  engine ??= startEngine();
+  const { module, memory } = await engine;
+  return { module, tables: new Uint8Array(memory.buffer.slice(0, INPUT)), input: INPUT, inputBytes: INPUT_BYTES };
+}
+
+/** The checksum, in base64, of the bytes that brought an engine's state there. */
+export function encodeCrc64Nvme(state: bigint): string {
+  return toBase64(BigInt.asUintN(64, ~state));
+}
+
 async function startEngine(): Promise<Engine> {
   const code = Uint8Array.from(atob(CRC64_WASM), (char) => char.charCodeAt(0));
-  const { instance } = await WebAssembly.instantiate(code);
+  const { module, instance } = await WebAssembly.instantiate(code);
   const { memory, update } = instance.exports as { memory: WebAssembly.Memory; update: Engine['update'] };
   const byte = (value: bigint) => {
     let crc = value;
@@ -42,7 +60,7 @@ async function startEngine(): Promise<Engine> {
   });
   const overALane = shiftOf(LANE_BYTES);
   writeTables(memory, SHIFT_TABLES, (bit) => multiply(overALane, 1n << BigInt(bit)));
-  return { input: new Uint8Array(memory.buffer, INPUT, INPUT_BYTES), update };
+  return { module, memory, input: new Uint8Array(memory.buffer, INPUT, INPUT_BYTES), update };
 }
 
 /** Writes a linear map of 64 bits, given by what it makes of each bit, as eight tables: the one of byte 7 is the first. */
@@ -69,7 +87,6 @@ export async function createCrc64Nvme(): Promise<Crc64NvmeHash> {
   engine ??= startEngine();
   const { input, update } = await engine;
   let crc = ONES;
-  const digest = () => BigInt.asUintN(64, ~crc).toString(16).padStart(16, '0');
   return {
     update(bytes) {
       for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
@@ -78,8 +95,8 @@ export async function createCrc64Nvme(): Promise<Crc64NvmeHash> {
         crc = update(crc, INPUT, piece.length);
       }
     },
-    digestBase64: () => crc64NvmeFromHex(digest()),
-    digestHex: digest,
+    digestBase64: () => encodeCrc64Nvme(crc),
+    digestHex: () => BigInt.asUintN(64, ~crc).toString(16).padStart(16, '0'),
   };
 }
 

@@ -1,20 +1,34 @@
+import { KIB } from '../../contract/limits.ts';
 import { blobSource } from '../blob-source.ts';
 import { MillraceError } from '../errors.ts';
 import type { FileSource, FoundFile } from '../ports.ts';
+import { hashInWorker } from './worker-hash.ts';
 
 /** What can be uploaded in a browser: a File, a Blob, bytes, or what was dropped on the page (`webkitGetAsEntry()`). */
 export type UploadSource = Blob | Uint8Array<ArrayBuffer> | FileSystemEntry;
 
 export async function openSource(source: UploadSource): Promise<FileSource> {
-  if (source instanceof Blob || source instanceof Uint8Array) return blobSource(source);
+  if (source instanceof Blob || source instanceof Uint8Array) return hashedInWorker(source);
   if (!source.isFile) throw new MillraceError('FileUnreadableError', `${source.fullPath} is not a file`);
-  return blobSource(await fileOf(source as FileSystemFileEntry));
+  return hashedInWorker(await fileOf(source as FileSystemFileEntry));
+}
+
+/** So few bytes are hashed sooner than told to a worker. */
+const FEW_BYTES = 256 * KIB;
+
+function hashedInWorker(source: Blob | Uint8Array<ArrayBuffer>): FileSource {
+  const file = blobSource(source);
+  return {
+    ...file,
+    hash: async (start, end, signal) =>
+      end - start > FEW_BYTES ? hashInWorker(file.read(start, end), signal) : undefined,
+  };
 }
 
 /** The file itself, or the files of a dropped folder; those of a folder that was picked are single files already. */
 export async function findFiles(source: UploadSource): Promise<FoundFile[]> {
   if (source instanceof Blob || source instanceof Uint8Array) {
-    const file = blobSource(source);
+    const file = hashedInWorker(source);
     const path = (source instanceof File && source.webkitRelativePath) || file.name;
     return [{ path, sizeBytes: file.sizeBytes, open: async () => file }];
   }

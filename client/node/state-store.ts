@@ -2,7 +2,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { FileIdentity, SavedUpload, StateStore } from '../ports.ts';
+import type { StateStore } from '../ports.ts';
+import { parseSaved } from '../saved-upload.ts';
 
 /** Where the unfinished uploads of this user are noted, by the XDG rules. */
 function defaultStateFolder(): string {
@@ -15,7 +16,7 @@ export function fileStateStore(folder: string = defaultStateFolder()): StateStor
   return {
     async get(key) {
       const text = await readFile(pathOf(key), 'utf8').catch(() => undefined);
-      return text === undefined ? undefined : parseSaved(text, key);
+      return text === undefined ? undefined : parseSaved(parseJson(text));
     },
     async set(key, saved) {
       await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -28,28 +29,10 @@ export function fileStateStore(folder: string = defaultStateFolder()): StateStor
   };
 }
 
-function parseSaved(text: string, key: string): SavedUpload | undefined {
-  let value: unknown;
+function parseJson(text: string): unknown {
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     return undefined;
   }
-  if (!isRecord(value) || value.version !== 1 || value.key !== key || typeof value.uploadId !== 'string')
-    return undefined;
-  return { uploadId: value.uploadId, ...(isIdentity(value.identity) && { identity: value.identity }) };
-}
-
-function isIdentity(value: unknown): value is FileIdentity {
-  return (
-    isRecord(value) &&
-    typeof value.path === 'string' &&
-    typeof value.inode === 'string' &&
-    typeof value.sizeBytes === 'number' &&
-    typeof value.modifiedNs === 'string'
-  );
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

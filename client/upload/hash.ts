@@ -33,7 +33,8 @@ async function hashBytes(source: FileSource, start: number, end: number, signal?
 
 /** The CRC64NVME of bytes `start` to `end` (exclusive), in base64. Throws `AbortedError`. */
 export async function hashRange(source: FileSource, start: number, end: number, signal?: AbortSignal): Promise<string> {
-  return (await hashBytes(source, start, end, signal)).digestBase64();
+  const elsewhere = await source.hash?.(start, end, signal);
+  return elsewhere ?? (await hashBytes(source, start, end, signal)).digestBase64();
 }
 
 /** The contract's `Fingerprint` of a file: its size and the CRC64NVME of its first and of its last MiB. */

@@ -1,5 +1,8 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page, Request } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type * as browserClient from '../../client/browser.ts';
 import { Millrace } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
@@ -15,13 +18,12 @@ let target: { url: string; apiKey: string; close(): Promise<void> };
 let browser: Browser;
 let host: Awaited<ReturnType<typeof serveClientPage>>;
 let page: Page;
+let folder: string;
 
 beforeAll(async () => {
   const { MILLRACE_URL: url, MILLRACE_API_KEY: apiKey } = process.env;
   target = url && apiKey ? { url, apiKey, close: async () => {} } : await startEmbeddedServer();
   [browser, host] = await Promise.all([launchBrowser(), serveClientPage()]);
-  page = await browser.newPage();
-  await page.goto(host.url);
 });
 
 afterAll(async () => {
@@ -29,6 +31,31 @@ afterAll(async () => {
   await host?.close();
   await target?.close();
 });
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'millrace-browser-'));
+  page = await browser.newPage();
+  await page.goto(host.url);
+});
+
+afterEach(async () => {
+  await page.context().close();
+  await rm(folder, { recursive: true });
+});
+
+async function makeFile(name: string, bytes: Uint8Array): Promise<string> {
+  const path = join(folder, name);
+  await mkdir(join(path, '..'), { recursive: true });
+  await writeFile(path, bytes);
+  return path;
+}
+
+/** The part that a request sends. */
+function partOf(request: Request): number | undefined {
+  const query = new URL(request.url()).searchParams;
+  const part = query.get('part') ?? query.get('partNumber');
+  return request.method() === 'PUT' && part ? Number(part) : undefined;
+}
 
 /** Bytes that page and test make alike: a xorshift of the position. */
 function makeBytes(size: number): Uint8Array<ArrayBuffer> {
@@ -64,6 +91,7 @@ it('U1 U5 a browser sends a File in parts, with monotonic progress, and gets its
   expect(phases).toEqual(['hashing', 'uploading', 'finalizing', 'done']);
   expect(seen.map(({ percent }) => percent)).toEqual(seen.map(({ percent }) => percent).sort((a, b) => a - b));
   expect(seen.at(-1)).toMatchObject({ percent: 100, bytesSent: SIZE });
+  expect(page.workers()).toHaveLength(1);
   const verification = await new Millrace(target).verify(new Blob([bytes]), file.id);
   expect(verification.matches).toBe(true);
 });
@@ -100,4 +128,161 @@ it('U3 a browser stops an upload and goes on with what is missing', async () => 
   expect(outcome.arrived).toBeGreaterThan(0);
   expect(outcome.arrived).toBeLessThan(4);
   expect(outcome.resumed.upload_id).toBe(outcome.uploadId);
+});
+
+it('U3 a page that is loaded anew goes on with the file that it is given again, and sends no finished part twice', async () => {
+  const bytes = makeBytes(2 * SIZE);
+  const path = await makeFile('reloaded.bin', bytes);
+  const upload = async () => {
+    await page.setInputFiles('#file', path);
+    return page.evaluateHandle(
+      ({ url, apiKey }) => {
+        const [file] = document.querySelector<HTMLInputElement>('#file')?.files ?? [];
+        const client = new millrace.Millrace({ url, apiKey });
+        let uploadId = '';
+        const onSession = ({ id }: { id: string }) => {
+          uploadId = id;
+        };
+        return { done: client.uploads.upload(file as File, { onSession }), session: () => uploadId };
+      },
+      { url: target.url, apiKey: target.apiKey },
+    );
+  };
+  // The third part never gets anywhere.
+  await page.route(
+    ({ searchParams }) => (searchParams.get('part') ?? searchParams.get('partNumber')) === '3',
+    () => {},
+  );
+  const first = await upload();
+  const client = new Millrace(target);
+  const received = async () => {
+    const uploadId = await first.evaluate(({ session }) => session());
+    if (!uploadId) return undefined;
+    return { uploadId, parts: (await client.uploads.get(uploadId, { includeParts: true })).parts ?? [] };
+  };
+  await expect.poll(async () => (await received())?.parts.length, { timeout: 60_000 }).toBe(7);
+  const before = await received();
+  await page.unrouteAll();
+  await page.reload();
+
+  const calls: string[] = [];
+  const sent: number[] = [];
+  page.on('request', (request) => {
+    const part = partOf(request);
+    if (part) sent.push(part);
+    else if (request.method() === 'POST') calls.push(new URL(request.url()).pathname);
+  });
+  const again = await upload();
+  const file = await again.evaluate(({ done }) => done);
+  expect(file.upload_id).toBe(before?.uploadId);
+  expect(sent).toEqual([3]);
+  expect(calls.filter((call) => call.endsWith('/init'))).toEqual([]);
+  expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
+});
+
+it.each([
+  ['IndexedDB', 'sandboxed', 1],
+  ['workers', 'no-workers', 0],
+])('uploads without %s where the page may not use them', async (_, path, workers) => {
+  await page.goto(host.url + path);
+  const { file, same, other, refused } = await page.evaluate(
+    async ({ url, apiKey, size, source }) => {
+      const bytes = new Function(`return (${source})(${size})`)() as Uint8Array<ArrayBuffer>;
+      const client = new millrace.Millrace({ url, apiKey });
+      const stop = new AbortController();
+      const local = new File([bytes], 'refused.bin');
+      await client.uploads
+        .upload(local, {
+          concurrency: 1,
+          signal: stop.signal,
+          onProgress: ({ bytesSent }) => bytesSent > size / 2 && stop.abort(),
+        })
+        .catch(() => undefined);
+      const file = await client.uploads.upload(local);
+      const same = await client.verify(local, file.id);
+      const other = await client.verify(new File([bytes.subarray(1)], 'other.bin'), file.id);
+      const refused = await new Promise<boolean>((resolve) => {
+        try {
+          const request = indexedDB.open('probe');
+          request.onsuccess = () => resolve(false);
+          request.onerror = () => resolve(true);
+        } catch {
+          resolve(true);
+        }
+      });
+      return { file, same, other, refused };
+    },
+    { url: target.url, apiKey: target.apiKey, size: SIZE, source: makeBytes.toString() },
+  );
+  expect(refused).toBe(path === 'sandboxed');
+  expect(page.workers()).toHaveLength(workers);
+  expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(makeBytes(SIZE)));
+  expect([same.matches, other.matches]).toEqual([true, false]);
+});
+
+it('sends the files of a folder that was picked, and of one that was dropped, with their paths', async () => {
+  const names = ['photos/a.bin', 'photos/deep/b.bin', 'photos/deep/c.bin'];
+  for (const [index, name] of names.entries()) await makeFile(name, makeBytes(400 * (index + 1)));
+  await page.setInputFiles('#folder', join(folder, 'photos'));
+  const picked = await page.evaluate(
+    async ({ url, apiKey }) => {
+      const client = new millrace.Millrace({ url, apiKey });
+      return client.uploads.uploadMany(document.querySelector<HTMLInputElement>('#folder')?.files ?? []);
+    },
+    { url: target.url, apiKey: target.apiKey },
+  );
+  await page.evaluate(
+    ({ url, apiKey }) => {
+      document.addEventListener('dragover', (event) => event.preventDefault());
+      document.addEventListener('drop', (event) => {
+        event.preventDefault();
+        const items = [...(event.dataTransfer?.items ?? [])].flatMap((item) => item.webkitGetAsEntry() ?? []);
+        const client = new millrace.Millrace({ url, apiKey });
+        Object.assign(window, { dropped: client.uploads.uploadMany(items) });
+      });
+    },
+    { url: target.url, apiKey: target.apiKey },
+  );
+  const devtools = await page.context().newCDPSession(page);
+  const data = { items: [], files: [join(folder, 'photos')], dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const) {
+    await devtools.send('Input.dispatchDragEvent', { type, x: 100, y: 200, data });
+  }
+  await page.waitForFunction(() => 'dropped' in window);
+  const dropped = await page.evaluate(() => (window as unknown as { dropped: typeof picked }).dropped);
+  for (const results of [picked, dropped]) {
+    expect(results.map(({ path }) => path).sort()).toEqual(names);
+    for (const result of results) {
+      const size = 400 * (names.indexOf(result.path) + 1);
+      expect(result).toMatchObject({
+        state: 'completed',
+        file: { size_bytes: size, receipt: { checksum_crc64nvme: await crc64Nvme(makeBytes(size)) } },
+      });
+    }
+  }
+});
+
+it('U10 pauses while the browser is offline, and goes on by itself', async () => {
+  const seen: string[] = [];
+  await page.exposeFunction('tell', (phase: string) => void seen.push(phase));
+  const uploading = page.evaluate(
+    async ({ url, apiKey, size, source }) => {
+      const { tell } = window as unknown as { tell: (phase: string) => void };
+      const bytes = new Function(`return (${source})(${size})`)() as Uint8Array<ArrayBuffer>;
+      const client = new millrace.Millrace({ url, apiKey });
+      return client.uploads.upload(new File([bytes], 'offline.bin'), {
+        concurrency: 1,
+        // The server is on this machine: by default it is taken to be there without a network.
+        pauseOffline: true,
+        onProgress: ({ phase }) => tell(phase),
+      });
+    },
+    { url: target.url, apiKey: target.apiKey, size: 5 * SIZE, source: makeBytes.toString() },
+  );
+  await expect.poll(() => seen.includes('uploading'), { timeout: 60_000 }).toBe(true);
+  await page.context().setOffline(true);
+  await expect.poll(() => seen.at(-1), { timeout: 60_000 }).toBe('paused');
+  await page.context().setOffline(false);
+  const file = await uploading;
+  expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(makeBytes(5 * SIZE)));
 });

@@ -20,7 +20,18 @@ export function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
 }
 
-/** Serves an empty page on loopback that has the client's browser entry as `window.millrace`. */
+/** Pages with a security policy that refuses something. */
+const POLICIES: Readonly<Record<string, string>> = {
+  // An origin that is nobody's: IndexedDB refuses it.
+  '/sandboxed': 'sandbox allow-scripts',
+  '/no-workers': "worker-src 'none'",
+};
+
+const PAGE = `<!doctype html><title>client</title>
+<input type="file" id="file"><input type="file" id="folder" webkitdirectory>
+<script src="/client.js"></script>`;
+
+/** Serves a page on loopback, with file inputs, that has the client's browser entry as `window.millrace`. */
 export async function serveClientPage(): Promise<{ url: string; close(): Promise<void> }> {
   const { outputFiles } = await build({
     entryPoints: [fileURLToPath(new URL('../../client/browser.ts', import.meta.url))],
@@ -33,8 +44,12 @@ export async function serveClientPage(): Promise<{ url: string; close(): Promise
   const script = outputFiles[0]?.text ?? '';
   const server = createServer((request, response) => {
     const isScript = request.url === '/client.js';
-    response.writeHead(200, { 'content-type': `${isScript ? 'text/javascript' : 'text/html'}; charset=utf-8` });
-    response.end(isScript ? script : '<!doctype html><title>client</title><script src="/client.js"></script>');
+    const policy = POLICIES[request.url ?? ''];
+    response.writeHead(200, {
+      'content-type': `${isScript ? 'text/javascript' : 'text/html'}; charset=utf-8`,
+      ...(policy && { 'content-security-policy': policy }),
+    });
+    response.end(isScript ? script : PAGE);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

@@ -1,0 +1,21 @@
+import type { FileIdentity, SavedUpload } from './ports.ts';
+
+/** A note as it was stored, without what else lies with it; undefined if it is not one. */
+export function parseSaved(value: unknown): SavedUpload | undefined {
+  if (!isRecord(value) || value.version !== 1 || typeof value.uploadId !== 'string') return undefined;
+  return { uploadId: value.uploadId, ...(isIdentity(value.identity) && { identity: value.identity }) };
+}
+
+function isIdentity(value: unknown): value is FileIdentity {
+  return (
+    isRecord(value) &&
+    typeof value.path === 'string' &&
+    typeof value.inode === 'string' &&
+    typeof value.sizeBytes === 'number' &&
+    typeof value.modifiedNs === 'string'
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
