@@ -126,12 +126,10 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
     ...(partSize && { part_size_bytes: partSize }),
     ...(hash && { parts: [{ part_number: 1, ...(options.integrity === 'parts' && { checksum_crc64nvme: hash }) }] }),
   };
+  // Nothing is lost yet: a server that can't be reached is told of soon.
+  const { retrySeconds: _, ...calling } = patiently(run);
   const init = (resume: boolean) =>
-    run.api.call(
-      'initUpload',
-      { body: { ...body, resume } },
-      { ...patiently(run), idempotencyKey: crypto.randomUUID() },
-    );
+    run.api.call('initUpload', { body: { ...body, resume } }, { ...calling, idempotencyKey: crypto.randomUUID() });
   let answer = await init(options.resume);
   if (!claim(answer.upload, run, options)) {
     answer = await init(false);
