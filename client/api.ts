@@ -76,12 +76,13 @@ const DEFAULT_RETRY_SECONDS = 15;
 export class Api {
   readonly url: string;
   readonly #token: ApiOptions['token'];
-  readonly #signal: AbortSignal | undefined;
+  /** For calls, and uploads, that have none of their own. */
+  readonly signal: AbortSignal | undefined;
 
   constructor({ url, token, signal }: ApiOptions) {
     this.url = url.replace(/\/+$/, '');
     this.#token = token;
-    this.#signal = signal;
+    this.signal = signal;
   }
 
   /** The success body; undefined when there is none, or when `doneCode` shows that a lost attempt had worked. */
@@ -90,7 +91,7 @@ export class Api {
     input: CallInput<O>,
     options: CallOptions = {},
   ): Promise<OperationOutput<O>> {
-    const { retrySeconds = DEFAULT_RETRY_SECONDS, signal = this.#signal, gate } = options;
+    const { retrySeconds = DEFAULT_RETRY_SECONDS, signal = this.signal, gate } = options;
     const retries = new Retries({ seconds: retrySeconds, attempts: retrySeconds > 0 ? 3 : 1, gate });
     await gate?.pass(signal);
     let answerLost = false;

@@ -10,11 +10,8 @@ let engine;
 const cancelled = new Set();
 onmessage = async ({ data }) => {
   if (data.module) {
-    const { exports } = await WebAssembly.instantiate(data.module);
-    new Uint8Array(exports.memory.buffer).set(data.tables);
-    const input = new Uint8Array(exports.memory.buffer, data.input, data.inputBytes);
-    engine = { input, update: (state, bytes) => exports.update(state, data.input, bytes) };
-    postMessage({ ready: true });
+    engine = await start(data).catch(() => undefined);
+    postMessage({ ready: engine !== undefined });
   } else if (data.cancel) {
     cancelled.add(data.cancel);
   } else {
@@ -24,6 +21,14 @@ onmessage = async ({ data }) => {
     postMessage({ id, ...outcome });
   }
 };
+async function start({ module, tables, input, inputBytes }) {
+  const { exports } = await WebAssembly.instantiate(module);
+  new Uint8Array(exports.memory.buffer).set(tables);
+  return {
+    input: new Uint8Array(exports.memory.buffer, input, inputBytes),
+    update: (state, bytes) => exports.update(state, input, bytes),
+  };
+}
 async function hash(id, blob) {
   const { input, update } = engine;
   const reader = blob.stream().getReader();
@@ -67,9 +72,9 @@ async function startHasher(): Promise<Hasher> {
   const worker = new Worker(url);
   const waiting = new Map<number, (answer: Answer) => void>();
   await new Promise<void>((resolve, reject) => {
-    worker.onmessage = () => resolve();
-    // Refused by a security policy: the error says no more than that.
-    worker.onerror = () => reject(new Error('no worker'));
+    const refused = () => reject(new Error('the page may not hash in a worker'));
+    worker.onmessage = ({ data }: MessageEvent<{ ready: boolean }>) => (data.ready ? resolve() : refused());
+    worker.onerror = refused;
     worker.postMessage(engine);
   }).finally(() => URL.revokeObjectURL(url));
   worker.onmessage = ({ data }: MessageEvent<Answer>) => {

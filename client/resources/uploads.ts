@@ -159,7 +159,7 @@ export class Uploads<Source> {
 
   /** Sets up what the files of one call share, and takes it down after it. */
   async #transfer<T>(options: TransferOptions, run: (transfer: Transfer) => Promise<T>): Promise<T> {
-    const { concurrency, signal, pause, pauseOffline = !isLoopback(this.#api.url) } = options;
+    const { concurrency, signal = this.#api.signal, pause, pauseOffline = !isLoopback(this.#api.url) } = options;
     if (concurrency !== undefined && !isConcurrency(concurrency)) {
       throw new RangeError(`concurrency is 1 to ${MAX_CONCURRENCY}, not ${concurrency}`);
     }

@@ -1,10 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
-import { PauseController, type UploadProgress } from '../../client/index.ts';
+import { blobSource } from '../../client/blob-source.ts';
+import { memoryStateStore, PauseController, type UploadProgress } from '../../client/index.ts';
+import { MillraceClient } from '../../client/millrace.ts';
+import { httpTransport } from '../../client/node/http-transport.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
-import { MIB } from '../../contract/limits.ts';
-import { makeBytes, newTenant, runCli, tempFolder, writeBytes } from '../support/e2e-world.ts';
+import { GIB, MIB } from '../../contract/limits.ts';
+import { call, makeBytes, newTenant, runCli, target, tempFolder, writeBytes } from '../support/e2e-world.ts';
 
 const PART = 5 * MIB;
 
@@ -80,4 +83,46 @@ it('U3 goes on with a session by its content only if the file is declared alike'
   expect(other.upload_id).not.toBe(uploadId);
   const same = await client.uploads.upload(bytes, { ...declared, uploadId });
   expect(same).toMatchObject({ content_type: 'application/x-one', upload_id: uploadId });
+});
+
+it('U4 sends again the one part that differs when the upload is to be completed, and completes', async () => {
+  const { apiKey } = await newTenant();
+  const bytes = makeBytes(6 * PART, 66);
+  const transport = httpTransport();
+  const puts: string[] = [];
+  let uploadId = '';
+  /** Somebody else, with the same rights, puts other bytes in the place of a part. */
+  const overwrite = async () => {
+    const other = makeBytes(PART, 67);
+    const parts = [{ part_number: 3, checksum_crc64nvme: await crc64Nvme(other) }];
+    const { body } = await call('POST', `/uploads/${uploadId}/parts`, { apiKey, body: { parts } });
+    const [{ url, headers }] = body.parts;
+    expect((await fetch(url, { method: 'PUT', headers, body: other })).status).toBe(200);
+  };
+  const client = new MillraceClient<Uint8Array<ArrayBuffer>>(
+    { url: target.url, apiKey },
+    {
+      openSource: async (source) => blobSource(source),
+      findFiles: async () => [],
+      limits: { maxConcurrency: 4, maxBytesInFlight: GIB, largePartBytes: PART },
+      state: memoryStateStore(),
+      transport: {
+        async putPart(part) {
+          const answer = await transport.putPart(part);
+          puts.push(part.headers['x-amz-checksum-crc64nvme'] ?? '');
+          if (puts.length === 6) await overwrite();
+          return answer;
+        },
+      },
+    },
+  );
+  const file = await client.uploads.upload(bytes, {
+    name: 'mended.bin',
+    partSizeBytes: PART,
+    onSession: ({ id }) => {
+      uploadId = id;
+    },
+  });
+  expect(file).toMatchObject({ upload_id: uploadId, receipt: { checksum_crc64nvme: await crc64Nvme(bytes) } });
+  expect(puts.slice(6)).toEqual([await crc64Nvme(bytes.subarray(2 * PART, 3 * PART))]);
 });

@@ -323,6 +323,20 @@ describe('stopping and resuming', () => {
     expect(performance.now() - started).toBeLessThan(2_000);
   });
 
+  it('stops when the signal of the whole client is aborted', async () => {
+    const stop = new AbortController();
+    server.faults['put 1'] = [
+      () => {
+        stop.abort();
+        return 'silence';
+      },
+    ];
+    const { path } = await makeFile(PART);
+    const client = new Millrace({ url: server.url, apiKey: TEST_KEY, state: memoryStateStore(), signal: stop.signal });
+    await expect(client.uploads.upload(path)).rejects.toMatchObject({ code: 'AbortedError' });
+    await expect(client.verify(path, 'file_x')).rejects.toMatchObject({ code: 'AbortedError' });
+  });
+
   it('U3 goes on with the same call and sends no finished part twice', async () => {
     const { path, bytes } = await makeFile(20 * PART);
     const state = fileStateStore(join(folder, 'state'));
