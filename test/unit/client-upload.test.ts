@@ -54,12 +54,13 @@ describe('uploading', () => {
     expect(file).toMatchObject({ name: 'rows.bin', size_bytes: 100_000 });
   });
 
-  it('signs windows of 16 parts and sends each part once', async () => {
+  it('signs windows of 16 parts, the first ones sooner, and sends each part once', async () => {
     const { path, bytes } = await makeFile(40 * PART - 7);
     const file = await clientOf(server).uploads.upload(path, { name: 'other.bin', contentType: 'text/csv' });
     expect(server.trace.filter((line) => !line.startsWith('put '))).toEqual([
       'init',
-      'sign 1-16',
+      'sign 1-4',
+      'sign 5-16',
       'sign 17-32',
       'sign 33-40',
       'complete',
@@ -127,7 +128,7 @@ describe('faults', () => {
   it('U10 ends right through cut connections, a storm of 503s and a lost answer', async () => {
     server.faults['put 1'] = ['cut', { status: 503 }, { status: 500 }];
     server.faults['put 3'] = ['lose answer'];
-    server.faults['sign 1-16'] = [{ status: 503, code: 'ServiceBusyError' }, 'cut'];
+    server.faults['sign 1-4'] = [{ status: 503, code: 'ServiceBusyError' }, 'cut'];
     server.faults['put 9'] = [
       { status: 400, code: 'RequestTimeout' },
       { status: 429, headers: { 'retry-after': '1' } },
