@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { download, listFiles, verify } from './commands/files.ts';
+import { download, listFiles, showUsage, verify } from './commands/files.ts';
 import { cancelJob, listJobs, listWorkflows, retryJob, runWorkflow, showJob, watchJob } from './commands/jobs.ts';
 import { createKey, listKeys, revokeKey } from './commands/keys.ts';
 import { resumeUpload, uploadFiles } from './commands/upload.ts';
@@ -84,6 +84,7 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .addOption(new Option('--state <state>', 'upload sessions in this state').choices(UPLOAD_STATES))
     .addOption(limit())
     .action(action(listFiles));
+  program.command('usage').description('what the tenant uses of its quotas').action(action(showUsage));
   program
     .command('download')
     .description('download a file and compare it with its receipt')

@@ -8,6 +8,7 @@ export type UploadWithParts = OperationOutput<'getUpload'>;
 export type SignedPart = OperationOutput<'signParts'>['parts'][number];
 export type File = OperationOutput<'getFile'>;
 export type Download = OperationOutput<'downloadFile'>;
+export type Usage = OperationOutput<'getUsage'>;
 export type Job = OperationOutput<'getJob'>;
 export type Task = OperationOutput<'listTasks'>['items'][number];
 export type Artifact = OperationOutput<'listArtifacts'>['items'][number];

@@ -25,6 +25,12 @@ export const MAX_URL_SECONDS = 3_600;
 /** A session that is not completed expires after 7 days. */
 export const UPLOAD_LIFETIME_SECONDS = 7 * 24 * 3_600;
 
+/**
+ * What a tenant may have unless the deployment says otherwise: bytes of files and of sessions in progress, bytes of the
+ * sessions that it opens in a day (UTC), and sessions in progress. One file of the greatest size fits into a day.
+ */
+export const DEFAULT_QUOTAS = { stored_bytes: 100 * TIB, bytes_per_day: 50 * TIB, open_sessions: 1_000 } as const;
+
 /** A file's display name: 1–1,024 bytes of UTF-8. It is never part of an object key. */
 export const MAX_NAME_BYTES = 1_024;
 

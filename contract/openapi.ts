@@ -15,6 +15,7 @@ import {
   Upload,
   UploadProgress,
   UploadWithParts,
+  Usage,
 } from './uploads.ts';
 
 type Json = Record<string, unknown>;
@@ -41,6 +42,7 @@ const named = {
   Upload,
   UploadProgress,
   UploadWithParts,
+  Usage,
   Workflow,
 };
 

@@ -13,6 +13,7 @@ import {
   Upload,
   UploadState,
   UploadWithParts,
+  Usage,
 } from './uploads.ts';
 
 type Shape = z.ZodMiniObject;
@@ -93,7 +94,13 @@ export const routes = {
       201: z.object({ upload: UploadWithParts, parts: z.array(SignedPart) }),
       200: z.object({ upload: UploadWithParts, parts: z.array(SignedPart) }),
     },
-    errors: ['EmptyFileError', 'FileTooLargeError', 'InvalidPartIndexError', 'IdempotencyConflictError'],
+    errors: [
+      'EmptyFileError',
+      'FileTooLargeError',
+      'InvalidPartIndexError',
+      'QuotaExceededError',
+      'IdempotencyConflictError',
+    ],
   }),
   signParts: route({
     method: 'POST',
@@ -207,6 +214,15 @@ export const routes = {
     params: fileParams,
     responses: { 204: null },
     errors: ['FileNotFoundError'],
+  }),
+  getUsage: route({
+    method: 'GET',
+    path: '/usage',
+    context: 'uploads',
+    summary: 'What the tenant uses of its quotas',
+    auth: 'uploads:read',
+    responses: { 200: Usage },
+    errors: [],
   }),
   createJob: route({
     method: 'POST',

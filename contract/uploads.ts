@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { Crc64Nvme, FileId, PartNumberRange, Timestamp, UploadId } from './common.ts';
 import {
+  DEFAULT_QUOTAS,
   MAX_NAME_BYTES,
   MAX_PART_SIZE_BYTES,
   MAX_PARTS,
@@ -157,6 +158,27 @@ export const File = z.object({
   }),
 });
 export type File = z.infer<typeof File>;
+
+const quota = z.int().check(z.minimum(0));
+
+/** Each tenant's limits; those left out are the defaults. Operators set them, see docs/uploads.md. */
+export const Quotas = z.strictObject({
+  stored_bytes: z._default(quota, DEFAULT_QUOTAS.stored_bytes),
+  bytes_per_day: z._default(quota, DEFAULT_QUOTAS.bytes_per_day),
+  open_sessions: z._default(quota, DEFAULT_QUOTAS.open_sessions),
+});
+export type Quotas = z.infer<typeof Quotas>;
+
+/** What the tenant uses of its quotas. What would exceed one is refused with `QuotaExceededError`. */
+export const Usage = z.object({
+  /** Files and all of the bytes that sessions in progress declare, which are `reserved`; until they are deleted for good. */
+  stored_bytes: z.object({ used: z.int(), reserved: z.int(), limit: z.int() }),
+  /** Declared by the sessions opened since midnight UTC, however they ended. */
+  bytes_per_day: z.object({ used: z.int(), limit: z.int(), resets_at: Timestamp }),
+  /** Sessions that are `open` or `completing`. */
+  open_sessions: z.object({ used: z.int(), limit: z.int() }),
+});
+export type Usage = z.infer<typeof Usage>;
 
 export const Download = z.object({ url: z.string(), expires_at: Timestamp });
 export type Download = z.infer<typeof Download>;

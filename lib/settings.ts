@@ -3,6 +3,7 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { en } from 'zod/locales';
 import * as z from 'zod/mini';
 import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
+import { Quotas } from '../contract/uploads.ts';
 
 z.config(en());
 
@@ -46,6 +47,8 @@ const Settings = z.strictObject({
     json(z.int().check(z.minimum(1), z.maximum(1_000))),
     DEFAULT_RUNNING_JOBS_PER_TENANT,
   ),
+  /** Of every tenant that has none of its own (docs/uploads.md), such as `{"stored_bytes": 500000000000}`. */
+  quotas: z.prefault(json(Quotas), {}),
   logRetentionDays: z._default(json(z.enum(RetentionDays)), RetentionDays.ONE_MONTH),
   /** A key of the account for bucket and tables, instead of the keys that AWS manages. */
   kmsKeyArn: z.optional(z.string().check(z.startsWith('arn:'))),

@@ -5,7 +5,9 @@ import * as z from 'zod/mini';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
 import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
+import { Quotas } from '../contract/uploads.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
+import { jsonText } from '../lambdas/runtime/config.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { readJson, SetupError, shortPath, writeDurably } from './data-folder.ts';
 import { runDemo } from './demo.ts';
@@ -25,6 +27,7 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --host HOST       address to listen on (default 127.0.0.1)
   --public-url URL  where clients reach the server, if not there: it goes into presigned URLs
   --running-jobs N  jobs of one tenant that run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
+  --quotas JSON     of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
   --data FOLDER     where all data is (default ./.millrace)
   --help
 `;
@@ -74,6 +77,7 @@ interface Options {
   readonly publicUrl: string | undefined;
   readonly data: string;
   readonly runningJobsPerTenant: number;
+  readonly quotas: Quotas;
   readonly sizeBytes: number;
   readonly once: boolean;
   readonly demo: boolean;
@@ -103,6 +107,7 @@ function readOptions(): Options | undefined {
     publicUrl: publicUrl?.replace(/\/+$/, ''),
     data: values.data,
     runningJobsPerTenant,
+    quotas: parseQuotas(values.quotas),
     sizeBytes: parseSize(values.size),
     once: values.once,
     demo: values.demo,
@@ -124,6 +129,7 @@ function parse() {
         'public-url': { type: 'string' },
         data: { type: 'string', default: '.millrace' },
         'running-jobs': { type: 'string', default: String(DEFAULT_RUNNING_JOBS_PER_TENANT) },
+        quotas: { type: 'string', default: '{}' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -137,6 +143,12 @@ function parseSize(text: string): number {
   const bytes = Number(digits) * (unit.toUpperCase() === 'GB' ? 1e9 : 1e6);
   if (bytes > 0) return bytes;
   throw new SetupError(`--size takes a size such as 64MB or 2GB, not ${text}`);
+}
+
+function parseQuotas(text: string): Quotas {
+  const quotas = jsonText(Quotas).safeParse(text);
+  if (quotas.success) return quotas.data;
+  throw new SetupError(`--quotas takes JSON such as {"open_sessions":100}, not ${text}`);
 }
 
 /** The key in the data folder's credentials, which the CLI reads; made at the first start. */

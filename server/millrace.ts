@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Quotas } from '../contract/uploads.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
 import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
@@ -46,6 +47,8 @@ export interface MillraceOptions {
   readonly publicUrl?: string | undefined;
   readonly jwt?: readonly JwtIssuer[];
   readonly runningJobsPerTenant: number;
+  /** Of every tenant that has none of its own. */
+  readonly quotas: Quotas;
 }
 
 export interface RunningMillrace {
@@ -95,7 +98,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     log,
     clock,
   });
-  const uploads = { table: uploadsTable, objects, clock, log };
+  const uploads = { table: uploadsTable, objects, clock, log, quotas: options.quotas };
   const jobs: JobsDeps = {
     table: jobsTable,
     objects,

@@ -40,6 +40,18 @@ export async function listFiles({ output, connect }: Session, flags: ListFlags):
   return EXIT.ok;
 }
 
+export async function showUsage({ output, connect }: Session): Promise<ExitCode> {
+  const usage = await (await connect()).files.usage();
+  const { stored_bytes, bytes_per_day, open_sessions } = usage;
+  const rows = [
+    ['stored', formatBytes(stored_bytes.used), formatBytes(stored_bytes.limit)],
+    ['today', formatBytes(bytes_per_day.used), formatBytes(bytes_per_day.limit)],
+    ['open sessions', String(open_sessions.used), String(open_sessions.limit)],
+  ];
+  output.result({ type: 'usage', usage }, table(['QUOTA', 'USED', 'LIMIT'], rows));
+  return EXIT.ok;
+}
+
 /** Without a path the file gets its own name here, unless there is one already. */
 export async function download(
   { output, connect, signal }: Session,

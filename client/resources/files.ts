@@ -1,5 +1,5 @@
 import type { Api } from '../api.ts';
-import type { Download, File, ListFiles, Page } from '../types.ts';
+import type { Download, File, ListFiles, Page, Usage } from '../types.ts';
 
 /** Completed uploads. */
 export class Files {
@@ -25,5 +25,10 @@ export class Files {
 
   async delete(fileId: string): Promise<void> {
     await this.#api.call('deleteFile', { params: { file_id: fileId } }, { doneCode: 'FileNotFoundError' });
+  }
+
+  /** What the tenant uses of its quotas for files and upload sessions. */
+  usage(): Promise<Usage> {
+    return this.#api.call('getUsage', {});
   }
 }

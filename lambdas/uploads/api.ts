@@ -1,11 +1,14 @@
+import { Quotas } from '../../contract/uploads.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openAuthenticator, openKeys, openSignedObjects, openTable } from '../runtime/aws-composition.ts';
+import { jsonText, readConfig } from '../runtime/config.ts';
 import { createHttpApi } from '../runtime/http.ts';
 import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
 import { createLog } from '../runtime/log.ts';
 import { createUploadsHandlers } from './handlers.ts';
 
 const log = createLog({ function: 'uploads-api' });
+const { QUOTAS: quotas } = readConfig({ QUOTAS: jsonText(Quotas) });
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
@@ -14,6 +17,7 @@ export const handler = lambdaHttpHandler(
       objects: openSignedObjects(),
       clock: systemClock,
       log,
+      quotas,
     }),
     authenticate: openAuthenticator({ keys: openKeys(), log }),
     log,

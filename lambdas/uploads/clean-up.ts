@@ -1,5 +1,6 @@
 import type { UploadsDeps } from './deps.ts';
 import { multipartOf, type UploadRecord, uploadKey } from './records.ts';
+import { freeBytes } from './usage.ts';
 
 /**
  * Deletes what a session that ended without a file has left in the object store. Safe to repeat; the sweep does so until
@@ -9,12 +10,16 @@ export async function cleanUp({ table, objects }: UploadsDeps, upload: UploadRec
   // In this order: a completion that is still under way either finds no parts, or has made the object by now.
   await objects.abortMultipart(multipartOf(upload));
   await objects.delete(upload.object_key);
-  await table.write({
-    op: 'update',
-    key: uploadKey(upload.tenant_id, upload.upload_id),
-    if: { state: upload.state },
-    remove: ['g2pk', 'g2sk'],
-  });
+  // Whoever takes it out of the index frees its bytes: once.
+  await table.transact([
+    {
+      op: 'update',
+      key: uploadKey(upload.tenant_id, upload.upload_id),
+      if: { state: upload.state, g2pk: { present: true } },
+      remove: ['g2pk', 'g2sk'],
+    },
+    freeBytes(upload),
+  ]);
 }
 
 /** `cleanUp` where the caller has got what it asked for already: what fails now is done by the sweep. */

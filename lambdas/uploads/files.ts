@@ -4,6 +4,7 @@ import type { FileRef } from '../../contract/jobs.ts';
 import type { Table } from '../../platform/ports/table.ts';
 import type { UploadsDeps } from './deps.ts';
 import { dueIndex, type FileRecord, fileKey, readFile } from './records.ts';
+import { freeBytes } from './usage.ts';
 
 /** For other contexts: a tenant's file and where its bytes are; undefined if there is none, or no more. */
 export async function findFile(
@@ -44,11 +45,10 @@ export async function deleteFile(deps: UploadsDeps, tenantId: TenantId, fileId: 
 /** Deletes the bytes of a file that is marked so, then its record: the record is what the sweep knows of the bytes. */
 export async function finishDelete({ table, objects }: UploadsDeps, file: FileRecord): Promise<void> {
   await objects.delete(file.object_key);
-  await table.write({
-    op: 'delete',
-    key: fileKey(file.tenant_id, file.file_id),
-    if: { deleted_at: { present: true } },
-  });
+  await table.transact([
+    { op: 'delete', key: fileKey(file.tenant_id, file.file_id), if: { deleted_at: { present: true } } },
+    freeBytes(file),
+  ]);
 }
 
 function fileNotFound(fileId: string): DomainError {

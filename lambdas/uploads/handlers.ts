@@ -3,18 +3,19 @@ import type { Handlers } from '../runtime/api.ts';
 import { listNewest } from '../runtime/listing.ts';
 import { abortUpload } from './abort-upload.ts';
 import { completeUpload } from './complete-upload.ts';
-import type { UploadsDeps } from './deps.ts';
+import type { UploadsApiDeps } from './deps.ts';
 import { deleteFile, getFile } from './files.ts';
 import { getUpload } from './get-upload.ts';
 import { initUpload } from './init-upload.ts';
 import { asFile, asUpload, fileListPk, type UploadRecord, uploadListPk } from './records.ts';
 import { redirectPart } from './redirect-part.ts';
 import { signParts } from './sign-parts.ts';
-import { fileView, uploadView } from './views.ts';
+import { readUsage } from './usage.ts';
+import { fileView, uploadView, usageView } from './views.ts';
 
-export type { UploadsDeps };
+export type { UploadsApiDeps };
 
-export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
+export function createUploadsHandlers(deps: UploadsApiDeps): Handlers<'uploads'> {
   return {
     async initUpload({ caller: { tenantId }, headers, body }) {
       const { created, ...answer } = await initUpload(deps, {
@@ -76,6 +77,10 @@ export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
     async deleteFile({ caller, params }) {
       await deleteFile(deps, caller.tenantId, params.file_id);
       return { status: 204 };
+    },
+
+    async getUsage({ caller }) {
+      return { status: 200, body: usageView(await readUsage(deps, caller.tenantId)) };
     },
   };
 }

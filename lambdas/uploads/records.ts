@@ -58,6 +58,10 @@ export const fingerprintKey = (tenantId: TenantId, fingerprint: string): Key => 
   pk: `T#${tenantId}#P#${fingerprint}`,
   sk: 'FINGERPRINT',
 });
+/** What a tenant uses of its quotas. */
+export const usageKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'USAGE' });
+/** A tenant's own quotas, which operators write. */
+export const quotasKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'QUOTAS' });
 /** How far the search for orphaned multipart uploads is. */
 export const ORPHANS_KEY: Key = { pk: 'SWEEP', sk: 'ORPHANS' };
 

@@ -17,7 +17,7 @@ import {
   UPLOAD_SK,
   type UploadRecord,
 } from './records.ts';
-import { hasFailed } from './transitions.ts';
+import { hasEnded, hasFailed } from './transitions.ts';
 
 /** Of each shard in one run; what is left is due at the next. */
 const MAX_PER_SHARD = 100;
@@ -137,9 +137,5 @@ async function isNeeded({ table }: UploadsDeps, multipart: { key: string; multip
   // Not of this context.
   if (!ids) return true;
   const upload = await readUpload(table, ids.tenantId, ids.uploadId);
-  return upload !== undefined && upload.multipart_id === multipart.multipartId && !hasEnded(upload);
-}
-
-function hasEnded({ state }: UploadRecord): boolean {
-  return state === 'completed' || hasFailed(state);
+  return upload !== undefined && upload.multipart_id === multipart.multipartId && !hasEnded(upload.state);
 }

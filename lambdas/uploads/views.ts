@@ -1,7 +1,8 @@
-import type { File, Upload, UploadWithParts } from '../../contract/uploads.ts';
+import type { File, Upload, UploadWithParts, Usage } from '../../contract/uploads.ts';
 import type { StoredPart } from '../../platform/ports/object-store.ts';
 import { partCount } from './parts.ts';
 import type { FileRecord, UploadRecord } from './records.ts';
+import type { TenantUsage } from './usage.ts';
 
 /** What the API shows of a session. */
 export function uploadView(upload: UploadRecord): Upload {
@@ -41,4 +42,13 @@ export function uploadWithProgress(
 export function fileView(file: FileRecord): File {
   const { file_id, upload_id, name, size_bytes, content_type, created_at, receipt } = file;
   return { id: file_id, upload_id, name, size_bytes, content_type, created_at, receipt };
+}
+
+export function usageView({ usage, quotas, resetsAt }: TenantUsage): Usage {
+  const { stored_bytes, reserved_bytes, day_bytes, open_sessions } = usage;
+  return {
+    stored_bytes: { used: stored_bytes, reserved: reserved_bytes, limit: quotas.stored_bytes },
+    bytes_per_day: { used: day_bytes, limit: quotas.bytes_per_day, resets_at: resetsAt.toISOString() },
+    open_sessions: { used: open_sessions, limit: quotas.open_sessions },
+  };
 }

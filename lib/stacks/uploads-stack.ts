@@ -26,7 +26,12 @@ export class UploadsStack extends Stack {
       entry: 'lambdas/uploads/api.ts',
       memoryMiB: 1_769,
       timeoutSeconds: 28,
-      environment: { ...environment, ...foundation.authEnvironment, ...foundation.bucketEnvironment },
+      environment: {
+        ...environment,
+        ...foundation.authEnvironment,
+        ...foundation.bucketEnvironment,
+        QUOTAS: JSON.stringify(settings.quotas),
+      },
     });
     foundation.allowAuthentication(this.api);
     const signing = new SigningRole(this, 'Signing', {

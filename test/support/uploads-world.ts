@@ -6,11 +6,11 @@ import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { partRange } from '../../contract/part-plan.ts';
 import { type Operation, routes } from '../../contract/routes.ts';
-import type { SignedPart, Upload } from '../../contract/uploads.ts';
+import { Quotas, type SignedPart, type Upload } from '../../contract/uploads.ts';
 import type { Caller, Handlers, Reply } from '../../lambdas/runtime/api.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
-import { createUploadsHandlers, type UploadsDeps } from '../../lambdas/uploads/handlers.ts';
-import { asFile, asUpload, type FileRecord, type UploadRecord } from '../../lambdas/uploads/records.ts';
+import { createUploadsHandlers, type UploadsApiDeps } from '../../lambdas/uploads/handlers.ts';
+import { asFile, asUpload, type FileRecord, type UploadRecord, usageKey } from '../../lambdas/uploads/records.ts';
 import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import type { Item } from '../../platform/ports/table.ts';
@@ -71,7 +71,13 @@ interface Input {
 }
 
 /** The uploads context on the embedded platform, with time and faults in the test's hand. */
-export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
+export async function openUploadsWorld({
+  quotas = {},
+  ...options
+}: {
+  patienceMs?: number;
+  quotas?: Partial<Quotas>;
+} = {}) {
   const clock = new TestClock();
   const { store, database, close } = await createTestObjectStore({ clock });
   // No test here cuts the power.
@@ -107,11 +113,12 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
     });
   }
 
-  const deps: UploadsDeps = {
+  const deps: UploadsApiDeps = {
     table: faulty(table),
     objects: faulty(store),
     clock,
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
+    quotas: Quotas.parse(quotas),
     ...options,
   };
   const handlers = createUploadsHandlers(deps);
@@ -170,6 +177,36 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
       .map((row) => JSON.parse(String(row.body)));
   const uploads = (): UploadRecord[] => allItems('UPLOAD').map(asUpload);
   const files = (): FileRecord[] => allItems('FILE').map(asFile);
+
+  function checkUsage(): void {
+    for (const tenantId of [tenant, otherTenant]) {
+      const sessions = allItems('UPLOAD').filter(({ tenant_id }) => tenant_id === tenantId);
+      const inProgress = sessions.filter(({ state }) => state === 'open' || state === 'completing');
+      const uncleaned = sessions.filter(({ state, g2pk }) => state !== 'completed' && g2pk !== undefined);
+      const own = files().filter(({ tenant_id }) => tenant_id === tenantId);
+      const counted = allItems('USAGE').find(({ pk }) => pk === usageKey(tenantId).pk);
+      const today = sessions.filter(({ created_at }) => String(created_at).startsWith(String(counted?.day)));
+      const size = (items: readonly object[]) => items.reduce((sum, item) => sum + (item as FileRecord).size_bytes, 0);
+      const summed = {
+        stored_bytes: size(own) + size(uncleaned),
+        reserved_bytes: size(inProgress),
+        open_sessions: inProgress.length,
+        day_bytes: size(today),
+      };
+      const kept = Object.fromEntries(Object.keys(summed).map((name) => [name, counted?.[name] ?? 0]));
+      if (!isDeepStrictEqual(kept, summed)) {
+        throw new Error(`counted: ${JSON.stringify(kept)}, summed: ${JSON.stringify(summed)}`);
+      }
+      const { stored_bytes, open_sessions, bytes_per_day } = deps.quotas;
+      if (
+        summed.stored_bytes > stored_bytes ||
+        summed.open_sessions > open_sessions ||
+        summed.day_bytes > bytes_per_day
+      ) {
+        throw new Error(`more than the quotas: ${JSON.stringify(summed)}`);
+      }
+    }
+  }
 
   const world = {
     deps,
@@ -242,8 +279,12 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
       return { objects, multiparts };
     },
 
-    /** What holds at every moment: a file has its bytes, as its receipt says, and a completed session its one file. */
+    /**
+     * What holds at every moment: a file has its bytes, as its receipt says, and a completed session its one file; what
+     * tenants use is the sum over what there is, and within their quotas.
+     */
     async check(): Promise<void> {
+      checkUsage();
       const kept = new Map(files().map((file) => [file.file_id, file]));
       for (const file of kept.values()) {
         const head = file.deleted_at ? undefined : await store.head(file.object_key);

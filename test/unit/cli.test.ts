@@ -194,6 +194,25 @@ describe('files', () => {
     expect(stderr).toContain('is not the file that was uploaded');
   });
 
+  it('tells what is used of the quotas', async () => {
+    const usage = {
+      stored_bytes: { used: 3 * 2 ** 30, reserved: 0, limit: 2 ** 40 },
+      bytes_per_day: { used: 512, limit: 2 ** 40, resets_at: '2026-01-02T00:00:00.000Z' },
+      open_sessions: { used: 2, limit: 1_000 },
+    };
+    server.answers['GET /usage'] = () => ({ body: usage });
+    const { exit, stdout } = await run(['usage']);
+    expect(exit).toBe(0);
+    expect(stdout.split('\n').map((line) => line.split(/ {2,}/))).toMatchObject([
+      ['QUOTA', 'USED', 'LIMIT'],
+      ['stored', '3.0 GiB', '1.0 TiB'],
+      ['today', '512 B', '1.0 TiB'],
+      ['open sessions', '2', '1000'],
+      [''],
+    ]);
+    expect((await run(['--json', 'usage'])).events()).toEqual([{ type: 'usage', usage }]);
+  });
+
   it('ends quietly when the reader of a pipe goes away', async () => {
     const items = Array.from({ length: 500 }, (_, index) => ({
       id: `file_${index}`,

@@ -70,6 +70,7 @@ const EXPECTED = [
   'ChecksumMismatchError',
   'ContentMismatchError',
   'FileNotFoundError',
+  'QuotaExceededError',
 ];
 
 async function tolerate(action: Promise<unknown>): Promise<void> {
@@ -133,6 +134,16 @@ class Play {
   }
 }
 
+/** Of sessions of 10 bytes: few of the runs meet none of them. */
+const quotasOfRun = fc.record(
+  {
+    stored_bytes: fc.integer({ min: 10, max: 60 }),
+    bytes_per_day: fc.integer({ min: 30, max: 80 }),
+    open_sessions: fc.integer({ min: 1, max: 4 }),
+  },
+  { requiredKeys: [] },
+);
+
 const numRuns = Number(process.env.PROPERTY_RUNS ?? 60);
 
 describe('sessions under any sequence of acts, faults and late parts', () => {
@@ -143,8 +154,8 @@ describe('sessions under any sequence of acts, faults and late parts', () => {
     const seed = Number(process.env.PROPERTY_SEED ?? 20_260_102);
     const seen = new Map<string, number>();
     await fc.assert(
-      fc.asyncProperty(acts, fc.nat(), async (steps, faultSeed) => {
-        const world = await openUploadsWorld({ patienceMs: 20 });
+      fc.asyncProperty(acts, fc.nat(), quotasOfRun, async (steps, faultSeed, quotas) => {
+        const world = await openUploadsWorld({ patienceMs: 20, quotas });
         const play = new Play(world);
         const random = randomFrom(faultSeed);
         try {
