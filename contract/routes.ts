@@ -8,6 +8,8 @@ import {
   Download,
   File,
   InitUpload,
+  ListedUpload,
+  Orphaned,
   SignedPart,
   SignParts,
   Upload,
@@ -74,7 +76,19 @@ const uploadParams = z.object({ upload_id: UploadId });
 const fileParams = z.object({ file_id: FileId });
 const jobParams = z.object({ job_id: JobId });
 const idempotent = z.object({ 'idempotency-key': z.optional(IdempotencyKey) });
-const ListUploadsQuery = z.extend(PageQuery, { state: z.optional(UploadState) });
+const ListUploadsQuery = z
+  .extend(PageQuery, {
+    state: z.optional(UploadState),
+    /** Seconds. */
+    idle: z.optional(z.coerce.number().check(z.int(), z.minimum(1))),
+  })
+  .check(
+    z.refine(({ state, idle }) => idle === undefined || state === 'open', {
+      path: ['idle'],
+      error: 'it is taken with state=open only',
+    }),
+  );
+const ListFilesQuery = z.extend(PageQuery, { deleted: z.optional(z.literal('true')) });
 const ListJobsQuery = z.extend(PageQuery, {
   state: z.optional(JobState),
   workflow: z.optional(z.string().check(z.maxLength(64))),
@@ -169,19 +183,19 @@ export const routes = {
     method: 'GET',
     path: '/uploads',
     context: 'uploads',
-    summary: 'List sessions, newest first',
+    summary: 'List sessions, newest first; with `idle`, open ones that no part has reached for so many seconds',
     auth: 'uploads:read',
     query: ListUploadsQuery,
-    responses: { 200: pageOf(Upload) },
+    responses: { 200: z.extend(pageOf(ListedUpload), { orphaned: z.optional(Orphaned) }) },
     errors: ['InvalidCursorError'],
   }),
   listFiles: route({
     method: 'GET',
     path: '/files',
     context: 'uploads',
-    summary: 'List files, newest first',
+    summary: 'List files, newest first, or those deleted that can be restored',
     auth: 'uploads:read',
-    query: PageQuery,
+    query: ListFilesQuery,
     responses: { 200: pageOf(File) },
     errors: ['InvalidCursorError'],
   }),
@@ -209,10 +223,21 @@ export const routes = {
     method: 'DELETE',
     path: '/files/{file_id}',
     context: 'uploads',
-    summary: 'Delete a file',
+    summary: 'Delete a file: for some days it can be restored, unless it is deleted for good',
     auth: 'uploads:write',
     params: fileParams,
+    query: z.object({ permanent: z.optional(z.literal('true')) }),
     responses: { 204: null },
+    errors: ['FileNotFoundError'],
+  }),
+  restoreFile: route({
+    method: 'POST',
+    path: '/files/{file_id}/restore',
+    context: 'uploads',
+    summary: 'Bring back a deleted file',
+    auth: 'uploads:write',
+    params: fileParams,
+    responses: { 200: File },
     errors: ['FileNotFoundError'],
   }),
   getUsage: route({

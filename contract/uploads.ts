@@ -156,8 +156,23 @@ export const File = z.object({
     part_size_bytes: z.int(),
     verified_at: Timestamp,
   }),
+  /** Of a file that is deleted, and can be restored until then; its bytes count as stored for so long. */
+  deleted_at: z.optional(Timestamp),
+  restorable_until: z.optional(Timestamp),
 });
 export type File = z.infer<typeof File>;
+
+/** A session of a listing; of one without activity, since when, and the bytes that it keeps in the object store. */
+export const ListedUpload = z.extend(Upload, {
+  /** When the last part arrived, or the session was opened. */
+  last_activity_at: z.optional(Timestamp),
+  received_bytes: z.optional(z.int()),
+});
+export type ListedUpload = z.infer<typeof ListedUpload>;
+
+/** What sessions without activity keep in the object store, and what S3 Standard in us-east-1 takes for it. */
+export const Orphaned = z.object({ sessions: z.int(), bytes: z.int(), usd_per_month: z.number() });
+export type Orphaned = z.infer<typeof Orphaned>;
 
 const quota = z.int().check(z.minimum(0));
 

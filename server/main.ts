@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import * as z from 'zod/mini';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
-import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
+import { DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
 import { Quotas } from '../contract/uploads.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
 import { jsonText } from '../lambdas/runtime/config.ts';
@@ -28,6 +28,8 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --public-url URL  where clients reach the server, if not there: it goes into presigned URLs
   --running-jobs N  jobs of one tenant that run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
   --quotas JSON     of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
+  --deleted-file-days N
+                    for so long deleted files can be restored (default ${DELETED_FILE_DAYS}); 0: not at all
   --data FOLDER     where all data is (default ./.millrace)
   --help
 `;
@@ -78,6 +80,7 @@ interface Options {
   readonly data: string;
   readonly runningJobsPerTenant: number;
   readonly quotas: Quotas;
+  readonly deletedFileDays: number;
   readonly sizeBytes: number;
   readonly once: boolean;
   readonly demo: boolean;
@@ -100,6 +103,10 @@ function readOptions(): Options | undefined {
   if (!Number.isInteger(runningJobsPerTenant) || runningJobsPerTenant < 1) {
     throw new SetupError(`--running-jobs takes a whole number from 1 on, not ${values['running-jobs']}`);
   }
+  const deletedFileDays = Number(values['deleted-file-days']);
+  if (!Number.isInteger(deletedFileDays) || deletedFileDays < 0) {
+    throw new SetupError(`--deleted-file-days takes a whole number, not ${values['deleted-file-days']}`);
+  }
   if (values.once && values['serve-only']) throw new SetupError('--once and --serve-only exclude each other');
   return {
     port,
@@ -108,6 +115,7 @@ function readOptions(): Options | undefined {
     data: values.data,
     runningJobsPerTenant,
     quotas: parseQuotas(values.quotas),
+    deletedFileDays,
     sizeBytes: parseSize(values.size),
     once: values.once,
     demo: values.demo,
@@ -130,6 +138,7 @@ function parse() {
         data: { type: 'string', default: '.millrace' },
         'running-jobs': { type: 'string', default: String(DEFAULT_RUNNING_JOBS_PER_TENANT) },
         quotas: { type: 'string', default: '{}' },
+        'deleted-file-days': { type: 'string', default: String(DELETED_FILE_DAYS) },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });

@@ -1,7 +1,7 @@
 import type { Api } from '../api.ts';
 import { abortedError, type MillraceError } from '../errors.ts';
 import type { Platform, StateStore } from '../ports.ts';
-import type { File, ListUploads, Page, Upload, UploadWithParts } from '../types.ts';
+import type { File, ListUploads, Upload, UploadPage, UploadWithParts } from '../types.ts';
 import { ProgressMeter, type UploadProgress } from '../upload/progress.ts';
 import type { Integrity } from '../upload/run.ts';
 import { uploadFile } from '../upload/upload-file.ts';
@@ -111,7 +111,8 @@ export class Uploads<Source> {
     return this.#api.call('getUpload', { params: { upload_id: uploadId }, query }, { ...(signal && { signal }) });
   }
 
-  list(query: ListUploads = {}): Promise<Page<Upload>> {
+  /** With `state: 'open'` and `idle`, sessions that no part has reached for so many seconds. */
+  list(query: ListUploads = {}): Promise<UploadPage> {
     return this.#api.call('listUploads', { query });
   }
 

@@ -1,3 +1,4 @@
+import * as z from 'zod/mini';
 import { Quotas } from '../../contract/uploads.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openAuthenticator, openKeys, openSignedObjects, openTable } from '../runtime/aws-composition.ts';
@@ -8,7 +9,7 @@ import { createLog } from '../runtime/log.ts';
 import { createUploadsHandlers } from './handlers.ts';
 
 const log = createLog({ function: 'uploads-api' });
-const { QUOTAS: quotas } = readConfig({ QUOTAS: jsonText(Quotas) });
+const config = readConfig({ QUOTAS: jsonText(Quotas), DELETED_FILE_DAYS: z.coerce.number().check(z.int()) });
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
@@ -17,7 +18,8 @@ export const handler = lambdaHttpHandler(
       objects: openSignedObjects(),
       clock: systemClock,
       log,
-      quotas,
+      quotas: config.QUOTAS,
+      deletedFileDays: config.DELETED_FILE_DAYS,
     }),
     authenticate: openAuthenticator({ keys: openKeys(), log }),
     log,

@@ -15,6 +15,8 @@ export interface UploadsDeps {
 export interface UploadsApiDeps extends UploadsDeps {
   /** Of every tenant that has none of its own. */
   readonly quotas: Quotas;
+  /** For how long deleted files can be restored; 0: they can't. */
+  readonly deletedFileDays: number;
   /** How long a request waits for a file that is being made. */
   readonly patienceMs?: number;
 }

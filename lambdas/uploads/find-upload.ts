@@ -4,16 +4,17 @@ import type { StoredPart } from '../../platform/ports/object-store.ts';
 import type { UploadsDeps } from './deps.ts';
 import { moveUpload } from './move-upload.ts';
 import { plannedParts } from './parts.ts';
-import { multipartOf, readUpload, type UploadRecord } from './records.ts';
+import { isForgotten, multipartOf, readUpload, type UploadRecord } from './records.ts';
 
 /** `UploadNotFoundError` for another tenant's upload as for an unknown one. */
 export async function findUpload(
-  { table }: UploadsDeps,
+  { table, clock }: UploadsDeps,
   tenantId: TenantId,
   uploadId: UploadId,
 ): Promise<UploadRecord> {
   const upload = await readUpload(table, tenantId, uploadId);
-  if (!upload) throw new DomainError('UploadNotFoundError', `there is no upload ${uploadId}`);
+  if (!upload || isForgotten(upload, clock.now()))
+    throw new DomainError('UploadNotFoundError', `there is no upload ${uploadId}`);
   return upload;
 }
 

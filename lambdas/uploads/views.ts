@@ -1,5 +1,6 @@
-import type { File, Upload, UploadWithParts, Usage } from '../../contract/uploads.ts';
+import type { File, ListedUpload, Upload, UploadWithParts, Usage } from '../../contract/uploads.ts';
 import type { StoredPart } from '../../platform/ports/object-store.ts';
+import type { IdleUpload } from './idle.ts';
 import { partCount } from './parts.ts';
 import type { FileRecord, UploadRecord } from './records.ts';
 import type { TenantUsage } from './usage.ts';
@@ -26,6 +27,10 @@ export function uploadView(upload: UploadRecord): Upload {
   };
 }
 
+export function idleView({ upload, lastActivity, receivedBytes }: IdleUpload): ListedUpload {
+  return { ...uploadView(upload), last_activity_at: lastActivity.toISOString(), received_bytes: receivedBytes };
+}
+
 export function uploadWithProgress(
   upload: UploadRecord,
   progress: UploadWithParts['progress'],
@@ -41,7 +46,18 @@ export function uploadWithProgress(
 
 export function fileView(file: FileRecord): File {
   const { file_id, upload_id, name, size_bytes, content_type, created_at, receipt } = file;
-  return { id: file_id, upload_id, name, size_bytes, content_type, created_at, receipt };
+  const { deleted_at, restorable_until } = file;
+  return {
+    id: file_id,
+    upload_id,
+    name,
+    size_bytes,
+    content_type,
+    created_at,
+    receipt,
+    deleted_at,
+    restorable_until,
+  };
 }
 
 export function usageView({ usage, quotas, resetsAt }: TenantUsage): Usage {

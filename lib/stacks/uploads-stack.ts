@@ -31,6 +31,7 @@ export class UploadsStack extends Stack {
         ...foundation.authEnvironment,
         ...foundation.bucketEnvironment,
         QUOTAS: JSON.stringify(settings.quotas),
+        DELETED_FILE_DAYS: String(settings.deletedFileDays),
       },
     });
     foundation.allowAuthentication(this.api);
@@ -48,7 +49,7 @@ export class UploadsStack extends Stack {
       entry: 'lambdas/uploads/sweep-entry.ts',
       memoryMiB: 512,
       timeoutSeconds: 300,
-      environment: { ...environment, ...foundation.bucketEnvironment },
+      environment: { ...environment, ...foundation.bucketEnvironment, METRICS_NAMESPACE: settings.prefix },
     });
     runEvery(sweep, Duration.minutes(1), deadLetters);
 

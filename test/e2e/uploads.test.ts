@@ -160,7 +160,7 @@ describe('uploading', () => {
     expect((await client.files.list()).items).toEqual([]);
   });
 
-  it('U12 deletes a file for its tenant at once', async () => {
+  it('U12 deletes a file for its tenant at once, and brings it back if asked in time', async () => {
     const { apiKey, client } = await newTenant();
     const file = await client.uploads.upload(makeBytes(MIB), { name: 'short.bin' });
     await client.files.delete(file.id);
@@ -169,10 +169,20 @@ describe('uploading', () => {
       call('GET', `/files/${file.id}/download`, { apiKey }),
       call('DELETE', `/files/${file.id}`, { apiKey }),
     ]);
-    expect(answers.map(({ status, body }) => [status, body.error])).toEqual(
-      answers.map(() => [404, 'FileNotFoundError']),
-    );
+    expect(answers.map(({ status, body }) => [status, body?.error])).toEqual([
+      [404, 'FileNotFoundError'],
+      [404, 'FileNotFoundError'],
+      [204, undefined],
+    ]);
     expect((await client.files.list()).items).toEqual([]);
+    const [deleted] = (await client.files.list({ deleted: 'true' })).items;
+    expect(deleted).toMatchObject({ ...file, restorable_until: expect.any(String) });
+    expect(await client.files.restore(file.id)).toEqual(file);
+    expect((await client.files.list()).items).toEqual([file]);
+    await client.files.delete(file.id, { permanent: true });
+    await expect(client.files.restore(file.id)).rejects.toMatchObject({ code: 'FileNotFoundError' });
+    expect((await client.files.list({ deleted: 'true' })).items).toEqual([]);
+    expect((await client.files.usage()).stored_bytes.used).toBe(0);
   });
 });
 

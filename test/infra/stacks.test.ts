@@ -325,7 +325,9 @@ describe('settings', () => {
     expect(environments[0]).toContainEqual(expect.objectContaining({ JWT_ISSUERS: JSON.stringify([issuer]) }));
     expect(environments[0]).toContainEqual(expect.objectContaining({ RUNNING_JOBS_PER_TENANT: '5' }));
     const quotas = { ...DEFAULT_QUOTAS, open_sessions: 7 };
-    expect(environments[0]).toContainEqual(expect.objectContaining({ QUOTAS: JSON.stringify(quotas) }));
+    expect(environments[0]).toContainEqual(
+      expect.objectContaining({ QUOTAS: JSON.stringify(quotas), DELETED_FILE_DAYS: '7' }),
+    );
   });
 
   test.each([

@@ -213,6 +213,38 @@ describe('files', () => {
     expect((await run(['--json', 'usage'])).events()).toEqual([{ type: 'usage', usage }]);
   });
 
+  it('deletes and restores a file', async () => {
+    const queries: string[] = [];
+    server.answers['DELETE /files/file_1'] = (url) => {
+      queries.push(String(url.search));
+      return { status: 204 };
+    };
+    server.answers['POST /files/file_1/restore'] = () => ({ body: { id: 'file_1', name: 'rows.bin' } });
+    expect((await run(['rm', 'file_1'])).stdout).toBe('file_1  deleted\n');
+    expect((await run(['rm', 'file_1', '--permanent'])).stdout).toBe('file_1  deleted for good\n');
+    expect(queries).toEqual(['', '?permanent=true']);
+    expect((await run(['restore', 'file_1'])).stdout).toBe('file_1  rows.bin\n');
+  });
+
+  it('lists sessions that nobody goes on with', async () => {
+    const upload = { id: 'upl_1', state: 'open', size_bytes: 2_048, received_bytes: 1_024, name: 'rows.bin' };
+    let query = '';
+    server.answers['GET /uploads'] = (url) => {
+      query = url.search;
+      return { body: { items: [{ ...upload, last_activity_at: '2026-01-01T00:00:00.000Z' }] } };
+    };
+    const { stdout } = await run(['ls', '--idle', '3600']);
+    expect(query).toBe('?state=open&idle=3600');
+    expect(stdout.split('\n')[1]?.split(/ {2,}/)).toEqual([
+      'upl_1',
+      'open',
+      '2.0 KiB',
+      '1.0 KiB',
+      '2026-01-01T00:00:00.000Z',
+      'rows.bin',
+    ]);
+  });
+
   it('ends quietly when the reader of a pipe goes away', async () => {
     const items = Array.from({ length: 500 }, (_, index) => ({
       id: `file_${index}`,
