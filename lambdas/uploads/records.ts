@@ -27,6 +27,7 @@ export type UploadRecord = {
   /** Of the whole, as the parts or the caller say: the object must have it. */
   readonly expected_checksum?: string;
   readonly completed_at?: string;
+  readonly rejected_at?: string;
   readonly file_id?: FileId;
   readonly error?: { readonly code: string; readonly message: string };
   /** Epoch seconds: from then on it is as if it had never been. Set when there is nothing left to do for it. */

@@ -62,7 +62,7 @@ export class UploadsStack extends Stack {
 
     const feed = new NodeFunction(this, 'Feed', {
       settings,
-      description: 'Tells the bus of completed uploads',
+      description: 'Tells the bus how uploads ended',
       entry: 'lambdas/uploads/feed.ts',
       memoryMiB: 512,
       timeoutSeconds: 60,

@@ -208,6 +208,7 @@ export async function openUploadsWorld({
 
   const world = {
     deps,
+    database,
     clock,
     table,
     store,

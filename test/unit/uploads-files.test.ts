@@ -1,9 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FileId, TenantId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import { BusEvent } from '../../contract/events.ts';
 import { publishUploadChanges } from '../../lambdas/uploads/changes.ts';
 import { findFile } from '../../lambdas/uploads/files.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
+import { ChangeFeed } from '../../platform/embedded/change-feed.ts';
+import { SqliteBus } from '../../platform/embedded/sqlite-bus.ts';
 import {
   DAY_MS,
   openUploadsWorld,
@@ -257,5 +261,51 @@ describe('publishUploadChanges', () => {
       data: { upload_id: upload.id, file_id: after?.file_id, size_bytes: 10 },
     };
     expect(published).toEqual([event, event]);
+  });
+
+  test('U9 has the feed tell of what is answered with 202, or refused', async () => {
+    await world.close();
+    world = await openUploadsWorld({ patienceMs: 5 });
+    const { database } = world;
+    const { log } = world.deps;
+    const bus = new SqliteBus({ database, log });
+    const told: BusEvent[] = [];
+    bus.subscribe('test', ['upload.completed', 'upload.rejected'], async (event) => void told.push(event));
+    const consumers = { uploads: publishUploadChanges({ bus, log }) };
+    const feed = new ChangeFeed({ database, table: 'uploads', consumers, log });
+    const upload = await world.sent(bytes);
+    const slow = (_: number, name: string) => (name === 'completeMultipart' ? setTimeout(50) : undefined);
+    await world.withFaults({ calls: 0, before: slow, after: () => {} }, async () => {
+      expect((await world.complete(upload.id)).status).toBe(202);
+      await world.idle();
+    });
+    await vi.waitFor(async () => expect(await world.state(upload.id)).toBe('completed'));
+    const wrong = await world.sent(bytes, { content_type: 'image/png' });
+    await expect(world.complete(wrong.id)).rejects.toMatchObject({ code: 'ContentMismatchError' });
+    await feed.drain();
+    bus.start();
+    await bus.drain();
+    await bus.stop();
+    const [file] = world.files();
+    const time = world.clock.now().toISOString();
+    const common = { tenant_id: tenant, time };
+    expect(told).toEqual([
+      {
+        ...common,
+        id: `${upload.id}:completed`,
+        type: 'upload.completed',
+        data: { upload_id: upload.id, file_id: file?.file_id, size_bytes: 10 },
+      },
+      {
+        ...common,
+        id: `${wrong.id}:rejected`,
+        type: 'upload.rejected',
+        data: {
+          upload_id: wrong.id,
+          error: { code: 'ContentMismatchError', message: 'the content is not image/png' },
+        },
+      },
+    ]);
+    expect(told.map((event) => BusEvent.parse(event))).toEqual(told);
   });
 });
