@@ -72,6 +72,9 @@ to do, \`details\` names the field or the parts concerned, and \`request_id\` is
 
 **Repeating** a request is safe: GET, PUT, DELETE and complete as they are, creations with an \`Idempotency-Key\`.
 
+**Completing** an upload answers 200 with the file, or 202 when that takes long: it goes on without the caller, and the session
+ends \`completed\` or \`rejected\`, as \`GET /uploads/{upload_id}\` and the events \`upload.completed\` and \`upload.rejected\` tell.
+
 **Listings** are newest first; \`next_cursor\` goes into \`cursor\` of the next call.`;
 
 /** The OpenAPI 3.1 document of the API, from the route table. */
