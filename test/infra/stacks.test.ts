@@ -308,10 +308,14 @@ test('no stack has a custom resource', () => {
 });
 
 describe('settings', () => {
-  test('name every stack and state machine', () => {
+  test('name every stack and state machine, and the namespace of metrics', () => {
     const { templates: renamed } = synthesize({ context: { prefix: 'blue' } });
     expect(Object.keys(renamed).every((name) => name.startsWith('blue-'))).toBe(true);
     expect(resourcesOf(renamed, 'AWS::StepFunctions::StateMachine')[0]?.properties.StateMachineName).toMatch(/^blue-/);
+    const functions = resourcesOf(renamed, 'AWS::Lambda::Function').map(({ properties }) => properties);
+    expect(functions.find(({ Description }) => Description.startsWith('Expires sessions'))).toMatchObject({
+      Environment: { Variables: { METRICS_NAMESPACE: 'blue' } },
+    });
   });
 
   test('given as text or as JSON mean the same', () => {
