@@ -12,7 +12,8 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError) return EXIT.usage;
   if (!(error instanceof MillraceError)) return EXIT.failed;
   if (error.code === 'AbortedError') return EXIT.interrupted;
-  const notFound = [401, 403, 404].includes(error.status ?? 0) && error.code !== 'StorageRefusedError';
+  const isRefusal = ['StorageRefusedError', 'QuotaExceededError'].includes(error.code);
+  const notFound = [401, 403, 404].includes(error.status ?? 0) && !isRefusal;
   return notFound || error.code === 'UnauthenticatedError' ? EXIT.notFound : EXIT.failed;
 }
 

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { download, listFiles, verify } from './commands/files.ts';
+import { deleteFile, download, listFiles, restoreFile, showUsage, verify } from './commands/files.ts';
 import { cancelJob, listJobs, listWorkflows, retryJob, runWorkflow, showJob, watchJob } from './commands/jobs.ts';
 import { createKey, listKeys, revokeKey } from './commands/keys.ts';
 import { resumeUpload, uploadFiles } from './commands/upload.ts';
@@ -84,8 +84,22 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .description('list files, newest first')
     .option('--uploads', 'upload sessions instead')
     .addOption(new Option('--state <state>', 'upload sessions in this state').choices(UPLOAD_STATES))
+    .addOption(
+      new Option('--idle <seconds>', 'open sessions that no part has reached for so long')
+        .argParser(integer(1, 1_000_000_000))
+        .conflicts('state'),
+    )
+    .option('--deleted', 'deleted files that can be restored')
     .addOption(limit())
     .action(action(listFiles));
+  program
+    .command('rm')
+    .description('delete a file; it can be restored for some days')
+    .argument('<file-id>')
+    .option('--permanent', 'for good')
+    .action(action(deleteFile));
+  program.command('restore').description('bring back a deleted file').argument('<file-id>').action(action(restoreFile));
+  program.command('usage').description('what the tenant uses of its quotas').action(action(showUsage));
   program
     .command('download')
     .description('download a file and compare it with its receipt')

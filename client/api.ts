@@ -17,6 +17,8 @@ export const ROUTES = {
   getFile: ['GET', '/files/{file_id}'],
   downloadFile: ['GET', '/files/{file_id}/download'],
   deleteFile: ['DELETE', '/files/{file_id}'],
+  restoreFile: ['POST', '/files/{file_id}/restore'],
+  getUsage: ['GET', '/usage'],
   createJob: ['POST', '/jobs'],
   listJobs: ['GET', '/jobs'],
   getJob: ['GET', '/jobs/{job_id}'],

@@ -4,10 +4,13 @@ import type { BodyOf, QueryOf } from './api.ts';
 
 /** What the API answers, as it is on the wire: names in snake_case, moments as ISO 8601. */
 export type Upload = OperationOutput<'abortUpload'>;
+/** With `idle`, of sessions without activity: what these keep in the object store, and what that costs. */
+export type UploadPage = OperationOutput<'listUploads'>;
 export type UploadWithParts = OperationOutput<'getUpload'>;
 export type SignedPart = OperationOutput<'signParts'>['parts'][number];
 export type File = OperationOutput<'getFile'>;
 export type Download = OperationOutput<'downloadFile'>;
+export type Usage = OperationOutput<'getUsage'>;
 export type Job = OperationOutput<'getJob'>;
 export type Task = OperationOutput<'listTasks'>['items'][number];
 export type Artifact = OperationOutput<'listArtifacts'>['items'][number];

@@ -11,6 +11,7 @@ export const ERRORS = {
   FileTooLargeError: { status: 400, heals: false, meaning: 'The file is larger than the object store takes.' },
   UnauthenticatedError: { status: 401, heals: false, meaning: 'There is no valid credential with the request.' },
   ForbiddenError: { status: 403, heals: false, meaning: 'The credential does not allow this.' },
+  QuotaExceededError: { status: 403, heals: false, meaning: 'A quota of the tenant would be exceeded.' },
   RouteNotFoundError: { status: 404, heals: false, meaning: 'There is no such route.' },
   UploadNotFoundError: { status: 404, heals: false, meaning: 'There is no such upload.' },
   FileNotFoundError: { status: 404, heals: false, meaning: 'There is no such file.' },

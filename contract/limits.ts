@@ -25,6 +25,23 @@ export const MAX_URL_SECONDS = 3_600;
 /** A session that is not completed expires after 7 days. */
 export const UPLOAD_LIFETIME_SECONDS = 7 * 24 * 3_600;
 
+/** The record of a session stays for 30 days after its end; its file, if it has one, for as long as nobody deletes it. */
+export const ENDED_SESSION_SECONDS = 30 * 24 * 3_600;
+/** For so long a deleted file can be restored, unless the deployment says otherwise. */
+export const DELETED_FILE_DAYS = 7;
+
+/**
+ * What a tenant may have unless the deployment says otherwise: bytes of files and of sessions in progress, bytes of the
+ * sessions that it opens in a day (UTC), and sessions in progress. One file of the greatest size fits into a day.
+ */
+export const DEFAULT_QUOTAS = { stored_bytes: 100 * TIB, bytes_per_day: 50 * TIB, open_sessions: 1_000 } as const;
+
+/**
+ * A GiB in S3 Standard for a month, in USD, in us-east-1 (the first 50 TB), which other regions' prices are close to or
+ * above: https://aws.amazon.com/s3/pricing/. Parts cost the same until they are completed or aborted.
+ */
+export const S3_USD_PER_GIB_MONTH = 0.023;
+
 /** A file's display name: 1–1,024 bytes of UTF-8. It is never part of an object key. */
 export const MAX_NAME_BYTES = 1_024;
 

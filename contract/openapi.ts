@@ -8,6 +8,8 @@ import {
   Download,
   File,
   InitUpload,
+  ListedUpload,
+  Orphaned,
   PartToSign,
   ReceivedPart,
   SignedPart,
@@ -15,6 +17,7 @@ import {
   Upload,
   UploadProgress,
   UploadWithParts,
+  Usage,
 } from './uploads.ts';
 
 type Json = Record<string, unknown>;
@@ -33,6 +36,8 @@ const named = {
   Job,
   JobEvent,
   JobProgress,
+  ListedUpload,
+  Orphaned,
   PartToSign,
   ReceivedPart,
   SignParts,
@@ -41,6 +46,7 @@ const named = {
   Upload,
   UploadProgress,
   UploadWithParts,
+  Usage,
   Workflow,
 };
 
@@ -65,6 +71,9 @@ id answers like an unknown one.
 to do, \`details\` names the field or the parts concerned, and \`request_id\` is in the service's log.
 
 **Repeating** a request is safe: GET, PUT, DELETE and complete as they are, creations with an \`Idempotency-Key\`.
+
+**Completing** an upload answers 200 with the file, or 202 when that takes long: it goes on without the caller, and the session
+ends \`completed\` or \`rejected\`, as \`GET /uploads/{upload_id}\` and the events \`upload.completed\` and \`upload.rejected\` tell.
 
 **Listings** are newest first; \`next_cursor\` goes into \`cursor\` of the next call.`;
 

@@ -8,11 +8,14 @@ import {
   Download,
   File,
   InitUpload,
+  ListedUpload,
+  Orphaned,
   SignedPart,
   SignParts,
   Upload,
   UploadState,
   UploadWithParts,
+  Usage,
 } from './uploads.ts';
 
 type Shape = z.ZodMiniObject;
@@ -73,7 +76,19 @@ const uploadParams = z.object({ upload_id: UploadId });
 const fileParams = z.object({ file_id: FileId });
 const jobParams = z.object({ job_id: JobId });
 const idempotent = z.object({ 'idempotency-key': z.optional(IdempotencyKey) });
-const ListUploadsQuery = z.extend(PageQuery, { state: z.optional(UploadState) });
+const ListUploadsQuery = z
+  .extend(PageQuery, {
+    state: z.optional(UploadState),
+    /** Seconds. */
+    idle: z.optional(z.coerce.number().check(z.int(), z.minimum(1))),
+  })
+  .check(
+    z.refine(({ state, idle }) => idle === undefined || state === 'open', {
+      path: ['idle'],
+      error: 'it is taken with state=open only',
+    }),
+  );
+const ListFilesQuery = z.extend(PageQuery, { deleted: z.optional(z.literal('true')) });
 const ListJobsQuery = z.extend(PageQuery, {
   state: z.optional(JobState),
   workflow: z.optional(z.string().check(z.maxLength(64))),
@@ -93,7 +108,13 @@ export const routes = {
       201: z.object({ upload: UploadWithParts, parts: z.array(SignedPart) }),
       200: z.object({ upload: UploadWithParts, parts: z.array(SignedPart) }),
     },
-    errors: ['EmptyFileError', 'FileTooLargeError', 'InvalidPartIndexError', 'IdempotencyConflictError'],
+    errors: [
+      'EmptyFileError',
+      'FileTooLargeError',
+      'InvalidPartIndexError',
+      'QuotaExceededError',
+      'IdempotencyConflictError',
+    ],
   }),
   signParts: route({
     method: 'POST',
@@ -162,19 +183,19 @@ export const routes = {
     method: 'GET',
     path: '/uploads',
     context: 'uploads',
-    summary: 'List sessions, newest first',
+    summary: 'List sessions, newest first; with `idle`, open ones that no part has reached for so many seconds',
     auth: 'uploads:read',
     query: ListUploadsQuery,
-    responses: { 200: pageOf(Upload) },
+    responses: { 200: z.extend(pageOf(ListedUpload), { orphaned: z.optional(Orphaned) }) },
     errors: ['InvalidCursorError'],
   }),
   listFiles: route({
     method: 'GET',
     path: '/files',
     context: 'uploads',
-    summary: 'List files, newest first',
+    summary: 'List files, newest first, or those deleted that can be restored',
     auth: 'uploads:read',
-    query: PageQuery,
+    query: ListFilesQuery,
     responses: { 200: pageOf(File) },
     errors: ['InvalidCursorError'],
   }),
@@ -202,11 +223,31 @@ export const routes = {
     method: 'DELETE',
     path: '/files/{file_id}',
     context: 'uploads',
-    summary: 'Delete a file',
+    summary: 'Delete a file: for some days it can be restored, unless it is deleted for good',
     auth: 'uploads:write',
     params: fileParams,
+    query: z.object({ permanent: z.optional(z.literal('true')) }),
     responses: { 204: null },
     errors: ['FileNotFoundError'],
+  }),
+  restoreFile: route({
+    method: 'POST',
+    path: '/files/{file_id}/restore',
+    context: 'uploads',
+    summary: 'Bring back a deleted file',
+    auth: 'uploads:write',
+    params: fileParams,
+    responses: { 200: File },
+    errors: ['FileNotFoundError'],
+  }),
+  getUsage: route({
+    method: 'GET',
+    path: '/usage',
+    context: 'uploads',
+    summary: 'What the tenant uses of its quotas',
+    auth: 'uploads:read',
+    responses: { 200: Usage },
+    errors: [],
   }),
   createJob: route({
     method: 'POST',

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { Crc64Nvme, FileId, PartNumberRange, Timestamp, UploadId } from './common.ts';
 import {
+  DEFAULT_QUOTAS,
   MAX_NAME_BYTES,
   MAX_PART_SIZE_BYTES,
   MAX_PARTS,
@@ -155,8 +156,44 @@ export const File = z.object({
     part_size_bytes: z.int(),
     verified_at: Timestamp,
   }),
+  /** Of a file that is deleted, and can be restored until then; its bytes count as stored for so long. */
+  deleted_at: z.optional(Timestamp),
+  restorable_until: z.optional(Timestamp),
 });
 export type File = z.infer<typeof File>;
+
+/** A session of a listing; of one without activity, since when, and the bytes that it keeps in the object store. */
+export const ListedUpload = z.extend(Upload, {
+  /** When the last part arrived, or the session was opened. */
+  last_activity_at: z.optional(Timestamp),
+  received_bytes: z.optional(z.int()),
+});
+export type ListedUpload = z.infer<typeof ListedUpload>;
+
+/** What sessions without activity keep in the object store, and what S3 Standard in us-east-1 takes for it. */
+export const Orphaned = z.object({ sessions: z.int(), bytes: z.int(), usd_per_month: z.number() });
+export type Orphaned = z.infer<typeof Orphaned>;
+
+const quota = z.int().check(z.minimum(0));
+
+/** Each tenant's limits; those left out are the defaults. Operators set them, see docs/uploads.md. */
+export const Quotas = z.strictObject({
+  stored_bytes: z._default(quota, DEFAULT_QUOTAS.stored_bytes),
+  bytes_per_day: z._default(quota, DEFAULT_QUOTAS.bytes_per_day),
+  open_sessions: z._default(quota, DEFAULT_QUOTAS.open_sessions),
+});
+export type Quotas = z.infer<typeof Quotas>;
+
+/** What the tenant uses of its quotas. What would exceed one is refused with `QuotaExceededError`. */
+export const Usage = z.object({
+  /** Files and all of the bytes that sessions in progress declare, which are `reserved`; until they are deleted for good. */
+  stored_bytes: z.object({ used: z.int(), reserved: z.int(), limit: z.int() }),
+  /** Declared by the sessions opened since midnight UTC, however they ended. */
+  bytes_per_day: z.object({ used: z.int(), limit: z.int(), resets_at: Timestamp }),
+  /** Sessions that are `open` or `completing`. */
+  open_sessions: z.object({ used: z.int(), limit: z.int() }),
+});
+export type Usage = z.infer<typeof Usage>;
 
 export const Download = z.object({ url: z.string(), expires_at: Timestamp });
 export type Download = z.infer<typeof Download>;

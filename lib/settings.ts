@@ -2,7 +2,8 @@ import { type App, RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { en } from 'zod/locales';
 import * as z from 'zod/mini';
-import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
+import { DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import { Quotas } from '../contract/uploads.ts';
 
 z.config(en());
 
@@ -46,6 +47,10 @@ const Settings = z.strictObject({
     json(z.int().check(z.minimum(1), z.maximum(1_000))),
     DEFAULT_RUNNING_JOBS_PER_TENANT,
   ),
+  /** Of every tenant that has none of its own (docs/uploads.md), such as `{"stored_bytes": 500000000000}`. */
+  quotas: z.prefault(json(Quotas), {}),
+  /** For how long deleted files can be restored; 0: their bytes are deleted at once. */
+  deletedFileDays: z._default(json(z.int().check(z.minimum(0), z.maximum(3_650))), DELETED_FILE_DAYS),
   logRetentionDays: z._default(json(z.enum(RetentionDays)), RetentionDays.ONE_MONTH),
   /** A key of the account for bucket and tables, instead of the keys that AWS manages. */
   kmsKeyArn: z.optional(z.string().check(z.startsWith('arn:'))),

@@ -4,8 +4,10 @@ import { parseArgs } from 'node:util';
 import * as z from 'zod/mini';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
-import { DEFAULT_RUNNING_JOBS_PER_TENANT } from '../contract/limits.ts';
+import { DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import { Quotas } from '../contract/uploads.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
+import { jsonText } from '../lambdas/runtime/config.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { readJson, SetupError, shortPath, writeDurably } from './data-folder.ts';
 import { runDemo } from './demo.ts';
@@ -25,6 +27,9 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --host HOST       address to listen on (default 127.0.0.1)
   --public-url URL  where clients reach the server, if not there: it goes into presigned URLs
   --running-jobs N  jobs of one tenant that run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
+  --quotas JSON     of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
+  --deleted-file-days N
+                    for so long deleted files can be restored (default ${DELETED_FILE_DAYS}); 0: not at all
   --data FOLDER     where all data is (default ./.millrace)
   --help
 `;
@@ -74,6 +79,8 @@ interface Options {
   readonly publicUrl: string | undefined;
   readonly data: string;
   readonly runningJobsPerTenant: number;
+  readonly quotas: Quotas;
+  readonly deletedFileDays: number;
   readonly sizeBytes: number;
   readonly once: boolean;
   readonly demo: boolean;
@@ -96,6 +103,10 @@ function readOptions(): Options | undefined {
   if (!Number.isInteger(runningJobsPerTenant) || runningJobsPerTenant < 1) {
     throw new SetupError(`--running-jobs takes a whole number from 1 on, not ${values['running-jobs']}`);
   }
+  const deletedFileDays = Number(values['deleted-file-days']);
+  if (!Number.isInteger(deletedFileDays) || deletedFileDays < 0) {
+    throw new SetupError(`--deleted-file-days takes a whole number, not ${values['deleted-file-days']}`);
+  }
   if (values.once && values['serve-only']) throw new SetupError('--once and --serve-only exclude each other');
   return {
     port,
@@ -103,6 +114,8 @@ function readOptions(): Options | undefined {
     publicUrl: publicUrl?.replace(/\/+$/, ''),
     data: values.data,
     runningJobsPerTenant,
+    quotas: parseQuotas(values.quotas),
+    deletedFileDays,
     sizeBytes: parseSize(values.size),
     once: values.once,
     demo: values.demo,
@@ -124,6 +137,8 @@ function parse() {
         'public-url': { type: 'string' },
         data: { type: 'string', default: '.millrace' },
         'running-jobs': { type: 'string', default: String(DEFAULT_RUNNING_JOBS_PER_TENANT) },
+        quotas: { type: 'string', default: '{}' },
+        'deleted-file-days': { type: 'string', default: String(DELETED_FILE_DAYS) },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -137,6 +152,12 @@ function parseSize(text: string): number {
   const bytes = Number(digits) * (unit.toUpperCase() === 'GB' ? 1e9 : 1e6);
   if (bytes > 0) return bytes;
   throw new SetupError(`--size takes a size such as 64MB or 2GB, not ${text}`);
+}
+
+function parseQuotas(text: string): Quotas {
+  const quotas = jsonText(Quotas).safeParse(text);
+  if (quotas.success) return quotas.data;
+  throw new SetupError(`--quotas takes JSON such as {"open_sessions":100}, not ${text}`);
 }
 
 /** The key in the data folder's credentials, which the CLI reads; made at the first start. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Quotas } from '../contract/uploads.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
 import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
@@ -46,6 +47,10 @@ export interface MillraceOptions {
   readonly publicUrl?: string | undefined;
   readonly jwt?: readonly JwtIssuer[];
   readonly runningJobsPerTenant: number;
+  /** Of every tenant that has none of its own. */
+  readonly quotas: Quotas;
+  /** For how long deleted files can be restored; 0: they can't. */
+  readonly deletedFileDays: number;
 }
 
 export interface RunningMillrace {
@@ -95,7 +100,8 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     log,
     clock,
   });
-  const uploads = { table: uploadsTable, objects, clock, log };
+  const { quotas, deletedFileDays } = options;
+  const uploads = { table: uploadsTable, objects, clock, log, quotas, deletedFileDays };
   const jobs: JobsDeps = {
     table: jobsTable,
     objects,
@@ -115,6 +121,10 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const purgeExpired = async () => {
     for (const table of [uploadsTable, jobsTable]) await table.purgeExpired(clock.now());
   };
+  const sweep = async () => {
+    const { orphaned } = await sweepUploads(uploads);
+    if (orphaned) log.info('orphaned', { ...orphaned });
+  };
   const reconcile = async () => void (await reconcileJobs(jobs, { runnersAlive }));
 
   const feeds = [
@@ -124,7 +134,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const schedule = new TimerSchedule({
     runs: [
       { name: 'reconcile-jobs', everySeconds: RECONCILE_EVERY_SECONDS, run: reconcile },
-      { name: 'sweep-uploads', everySeconds: SWEEP_EVERY_SECONDS, run: async () => void (await sweepUploads(uploads)) },
+      { name: 'sweep-uploads', everySeconds: SWEEP_EVERY_SECONDS, run: sweep },
       { name: 'purge-expired', everySeconds: PURGE_EVERY_SECONDS, run: purgeExpired },
     ],
     log,

@@ -10,13 +10,16 @@ import { collect } from './collect.ts';
 export interface ListFlags {
   readonly uploads?: boolean;
   readonly state?: Upload['state'];
+  readonly idle?: number;
+  readonly deleted?: boolean;
   readonly limit: number;
 }
 
 export async function listFiles({ output, connect }: Session, flags: ListFlags): Promise<ExitCode> {
   const millrace = await connect();
-  if (flags.uploads || flags.state) {
-    const query = flags.state ? { state: flags.state } : {};
+  if (flags.uploads || flags.state || flags.idle) {
+    const idle = flags.idle ? { state: 'open' as const, idle: flags.idle } : {};
+    const query = { ...(flags.state && { state: flags.state }), ...idle };
     const uploads = await collect(
       paginate((cursor) => millrace.uploads.list({ ...query, cursor })),
       flags.limit,
@@ -25,18 +28,47 @@ export async function listFiles({ output, connect }: Session, flags: ListFlags):
       upload.id,
       upload.state,
       formatBytes(upload.size_bytes),
-      upload.created_at,
+      ...(flags.idle ? [formatBytes(upload.received_bytes ?? 0), upload.last_activity_at ?? ''] : [upload.created_at]),
       upload.name,
     ]);
-    output.list('upload', uploads, table(['UPLOAD', 'STATE', 'SIZE', 'CREATED', 'NAME'], rows));
+    const headings = ['UPLOAD', 'STATE', 'SIZE', ...(flags.idle ? ['RECEIVED', 'LAST PART'] : ['CREATED']), 'NAME'];
+    output.list('upload', uploads, table(headings, rows));
     return EXIT.ok;
   }
   const files = await collect(
-    paginate((cursor) => millrace.files.list({ cursor })),
+    paginate((cursor) => millrace.files.list({ ...(flags.deleted && { deleted: 'true' }), cursor })),
     flags.limit,
   );
   const rows = files.map((file) => [file.id, formatBytes(file.size_bytes), file.created_at, file.name]);
   output.list('file', files, table(['FILE', 'SIZE', 'CREATED', 'NAME'], rows));
+  return EXIT.ok;
+}
+
+export async function deleteFile(
+  { output, connect }: Session,
+  fileId: string,
+  { permanent = false }: { readonly permanent?: boolean },
+): Promise<ExitCode> {
+  await (await connect()).files.delete(fileId, { permanent });
+  output.result({ type: 'deleted', file_id: fileId, permanent }, `${fileId}  deleted${permanent ? ' for good' : ''}`);
+  return EXIT.ok;
+}
+
+export async function restoreFile({ output, connect }: Session, fileId: string): Promise<ExitCode> {
+  const file = await (await connect()).files.restore(fileId);
+  output.result({ type: 'restored', file }, `${file.id}  ${file.name}`);
+  return EXIT.ok;
+}
+
+export async function showUsage({ output, connect }: Session): Promise<ExitCode> {
+  const usage = await (await connect()).files.usage();
+  const { stored_bytes, bytes_per_day, open_sessions } = usage;
+  const rows = [
+    ['stored', formatBytes(stored_bytes.used), formatBytes(stored_bytes.limit)],
+    ['today', formatBytes(bytes_per_day.used), formatBytes(bytes_per_day.limit)],
+    ['open sessions', String(open_sessions.used), String(open_sessions.limit)],
+  ];
+  output.result({ type: 'usage', usage }, table(['QUOTA', 'USED', 'LIMIT'], rows));
   return EXIT.ok;
 }
 

@@ -1,5 +1,5 @@
 import type { Api } from '../api.ts';
-import type { Download, File, ListFiles, Page } from '../types.ts';
+import type { Download, File, ListFiles, Page, Usage } from '../types.ts';
 
 /** Completed uploads. */
 export class Files {
@@ -23,7 +23,19 @@ export class Files {
     return this.#api.call('downloadFile', { params: { file_id: fileId } });
   }
 
-  async delete(fileId: string): Promise<void> {
-    await this.#api.call('deleteFile', { params: { file_id: fileId } }, { doneCode: 'FileNotFoundError' });
+  /** A deleted file can be restored for some days, unless it is deleted for good: `permanent`. */
+  async delete(fileId: string, { permanent = false }: { permanent?: boolean } = {}): Promise<void> {
+    const query = permanent ? { permanent: 'true' as const } : {};
+    await this.#api.call('deleteFile', { params: { file_id: fileId }, query }, { doneCode: 'FileNotFoundError' });
+  }
+
+  /** Brings back a deleted file; fine if it isn't deleted. `FileNotFoundError` when its days are over. */
+  restore(fileId: string): Promise<File> {
+    return this.#api.call('restoreFile', { params: { file_id: fileId } });
+  }
+
+  /** What the tenant uses of its quotas for files and upload sessions. */
+  usage(): Promise<Usage> {
+    return this.#api.call('getUsage', {});
   }
 }

@@ -2,7 +2,7 @@ import type { Api } from '../api.ts';
 import { abortedError, checkAborted, type MillraceError } from '../errors.ts';
 import { Gate, type PauseController } from '../pause.ts';
 import type { FileSource, Platform, StateStore } from '../ports.ts';
-import type { File, ListUploads, Page, Upload, UploadWithParts } from '../types.ts';
+import type { File, ListUploads, Upload, UploadPage, UploadWithParts } from '../types.ts';
 import { AdaptiveConcurrency, fixedConcurrency } from '../upload/concurrency.ts';
 import { PartSlots } from '../upload/part-slots.ts';
 import { ProgressMeter, type UploadProgress } from '../upload/progress.ts';
@@ -148,7 +148,8 @@ export class Uploads<Source> {
     return this.#api.call('getUpload', { params: { upload_id: uploadId }, query }, { ...(signal && { signal }) });
   }
 
-  list(query: ListUploads = {}): Promise<Page<Upload>> {
+  /** With `state: 'open'` and `idle`, sessions that no part has reached for so many seconds. */
+  list(query: ListUploads = {}): Promise<UploadPage> {
     return this.#api.call('listUploads', { query });
   }
 

@@ -196,9 +196,15 @@ export function errorResponse(
   };
   return respond(status, body, requestId, {
     ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
-    ...(status === 429 || status === 503 ? { 'retry-after': '1' } : {}),
+    ...retryAfter(known, status),
     ...headers,
   });
+}
+
+/** Errors that heal at a known time say so; the others of a busy service, soon. */
+function retryAfter({ details }: DomainError, status: number): Readonly<Record<string, string>> {
+  const seconds = details.retry_after_seconds ?? (status === 429 || status === 503 ? 1 : undefined);
+  return seconds === undefined ? {} : { 'retry-after': String(seconds) };
 }
 
 function respond(

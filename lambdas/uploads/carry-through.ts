@@ -77,7 +77,7 @@ async function reject(
 ): Promise<UploadRecord | undefined> {
   const quarantine = code === 'ContentMismatchError';
   const rejected = await moveUpload(deps, upload, 'reject', {
-    set: { error: { code, message } },
+    set: { rejected_at: deps.clock.now().toISOString(), error: { code, message } },
     ...(quarantine ? { due: new Date(upload.expires_at) } : {}),
   });
   if (rejected && !quarantine) await tryCleanUp(deps, rejected);

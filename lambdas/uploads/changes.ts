@@ -4,10 +4,10 @@ import type { Log } from '../../platform/ports/log.ts';
 import type { Change, ChangeConsumer } from '../../platform/ports/table.ts';
 import { asUpload, UPLOAD_SK } from './records.ts';
 
-/** Tells the bus of sessions that became files. A change that comes again is told under the same id. */
+/** Tells the bus how completions ended. A change that comes again is told under the same id. */
 export function publishUploadChanges({ bus, log }: { bus: Bus; log: Log }): ChangeConsumer {
   return async (changes) => {
-    const events = changes.flatMap(eventsOf);
+    const events = changes.map(eventOf).filter((event) => event !== undefined);
     if (events.length > 0) {
       await bus.publish(events);
       log.info('uploads told', { events: events.length });
@@ -16,17 +16,17 @@ export function publishUploadChanges({ bus, log }: { bus: Bus; log: Log }): Chan
   };
 }
 
-function eventsOf({ key, before, after }: Change): BusEvent[] {
-  if (key.sk !== UPLOAD_SK || after?.state !== 'completed' || before?.state === 'completed') return [];
-  const { tenant_id, upload_id, file_id, size_bytes, completed_at, created_at } = asUpload(after);
-  if (!file_id) return [];
-  return [
-    {
-      id: `${upload_id}:completed`,
-      tenant_id,
-      time: completed_at ?? created_at,
-      type: 'upload.completed',
-      data: { upload_id, file_id, size_bytes },
-    },
-  ];
+function eventOf({ key, before, after }: Change): BusEvent | undefined {
+  if (key.sk !== UPLOAD_SK || after === undefined || before?.state === after.state) return undefined;
+  const { state, tenant_id, upload_id, created_at, ...upload } = asUpload(after);
+  const common = { id: `${upload_id}:${state}`, tenant_id };
+  if (state === 'completed' && upload.file_id) {
+    const { file_id, size_bytes, completed_at: time = created_at } = upload;
+    return { ...common, time, type: 'upload.completed', data: { upload_id, file_id, size_bytes } };
+  }
+  if (state === 'rejected' && upload.error) {
+    const { error, rejected_at: time = created_at } = upload;
+    return { ...common, time, type: 'upload.rejected', data: { upload_id, error } };
+  }
+  return undefined;
 }

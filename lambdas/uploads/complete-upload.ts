@@ -5,7 +5,7 @@ import type { CompleteUpload } from '../../contract/uploads.ts';
 import type { StoredPart } from '../../platform/ports/object-store.ts';
 import { validationError } from '../runtime/validation.ts';
 import { carryThrough } from './carry-through.ts';
-import type { UploadsDeps } from './deps.ts';
+import type { UploadsApiDeps, UploadsDeps } from './deps.ts';
 import { findUpload, lookAtParts, notOpen } from './find-upload.ts';
 import { moveUpload } from './move-upload.ts';
 import { checkPartNumbers, combineChecksums, digestParts, missingParts, partCount } from './parts.ts';
@@ -30,7 +30,7 @@ interface Completion {
  * end in the same file. As long as the parts are at fault, the session stays open to mend them.
  */
 export async function completeUpload(
-  deps: UploadsDeps,
+  deps: UploadsApiDeps,
   tenantId: TenantId,
   uploadId: UploadId,
   body: CompleteUpload,
@@ -104,7 +104,7 @@ function checkWhole(actual: string, { checksum_crc64nvme: given }: CompleteUploa
 
 /** The session afterwards; undefined if it has to be read again; `late` if that takes longer than a request may. */
 async function settle(
-  deps: UploadsDeps,
+  deps: UploadsApiDeps,
   upload: UploadRecord,
   isMine: boolean,
 ): Promise<UploadRecord | undefined | 'late'> {

@@ -4,16 +4,18 @@ import type { StoredPart } from '../../platform/ports/object-store.ts';
 import type { UploadsDeps } from './deps.ts';
 import { moveUpload } from './move-upload.ts';
 import { plannedParts } from './parts.ts';
-import { multipartOf, readUpload, type UploadRecord } from './records.ts';
+import { isForgotten, multipartOf, readUpload, type UploadRecord } from './records.ts';
+import { hasEnded } from './transitions.ts';
 
 /** `UploadNotFoundError` for another tenant's upload as for an unknown one. */
 export async function findUpload(
-  { table }: UploadsDeps,
+  { table, clock }: UploadsDeps,
   tenantId: TenantId,
   uploadId: UploadId,
 ): Promise<UploadRecord> {
   const upload = await readUpload(table, tenantId, uploadId);
-  if (!upload) throw new DomainError('UploadNotFoundError', `there is no upload ${uploadId}`);
+  if (!upload || isForgotten(upload, clock.now()))
+    throw new DomainError('UploadNotFoundError', `there is no upload ${uploadId}`);
   return upload;
 }
 
@@ -23,8 +25,10 @@ export async function findOpenUpload(deps: UploadsDeps, tenantId: TenantId, uplo
   return upload;
 }
 
-export function notOpen({ upload_id, state }: UploadRecord): DomainError {
-  return new DomainError('UploadNotOpenError', `upload ${upload_id} is ${state}`, { state });
+export function notOpen({ upload_id, state, file_id }: UploadRecord): DomainError {
+  const ofEnded = state === 'completed' ? `its file is ${file_id}` : 'open another session';
+  const advice = hasEnded(state) ? ofEnded : 'read it until it has ended';
+  return new DomainError('UploadNotOpenError', `upload ${upload_id} is ${state}; ${advice}`, { state });
 }
 
 /** A session and what of it has arrived: the parts as planned, all of them though no longer as parts, or none any more. */

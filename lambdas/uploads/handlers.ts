@@ -3,18 +3,29 @@ import type { Handlers } from '../runtime/api.ts';
 import { listNewest } from '../runtime/listing.ts';
 import { abortUpload } from './abort-upload.ts';
 import { completeUpload } from './complete-upload.ts';
-import type { UploadsDeps } from './deps.ts';
-import { deleteFile, getFile } from './files.ts';
+import type { UploadsApiDeps } from './deps.ts';
+import { deleteFile, getFile, isRestorable, restoreFile } from './files.ts';
 import { getUpload } from './get-upload.ts';
+import { listIdle, orphanedBy } from './idle.ts';
 import { initUpload } from './init-upload.ts';
-import { asFile, asUpload, fileListPk, type UploadRecord, uploadListPk } from './records.ts';
+import {
+  asFile,
+  asUpload,
+  deletedListPk,
+  type FileRecord,
+  fileListPk,
+  isForgotten,
+  type UploadRecord,
+  uploadListPk,
+} from './records.ts';
 import { redirectPart } from './redirect-part.ts';
 import { signParts } from './sign-parts.ts';
-import { fileView, uploadView } from './views.ts';
+import { readUsage } from './usage.ts';
+import { fileView, idleView, uploadView, usageView } from './views.ts';
 
-export type { UploadsDeps };
+export type { UploadsApiDeps };
 
-export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
+export function createUploadsHandlers(deps: UploadsApiDeps): Handlers<'uploads'> {
   return {
     async initUpload({ caller: { tenantId }, headers, body }) {
       const { created, ...answer } = await initUpload(deps, {
@@ -52,14 +63,22 @@ export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
 
     async listUploads({ caller, query }) {
       const list = { pk: uploadListPk(caller.tenantId), asked: query, parse: asUpload };
-      const matches = ({ state }: UploadRecord) => query.state === undefined || state === query.state;
+      if (query.idle !== undefined) {
+        const { items, next } = await listIdle(deps, caller.tenantId, { ...query, idle: query.idle });
+        return { status: 200, body: { items: items.map(idleView), ...next, orphaned: orphanedBy(items) } };
+      }
+      const now = deps.clock.now();
+      const matches = (upload: UploadRecord) =>
+        !isForgotten(upload, now) && (query.state === undefined || upload.state === query.state);
       const { items, next } = await listNewest(deps.table, list, matches);
       return { status: 200, body: { items: items.map(uploadView), ...next } };
     },
 
     async listFiles({ caller, query }) {
-      const list = { pk: fileListPk(caller.tenantId), asked: query, parse: asFile };
-      const { items, next } = await listNewest(deps.table, list);
+      const pk = query.deleted ? deletedListPk(caller.tenantId) : fileListPk(caller.tenantId);
+      const now = deps.clock.now();
+      const matches = (file: FileRecord) => !query.deleted || isRestorable(file, now);
+      const { items, next } = await listNewest(deps.table, { pk, asked: query, parse: asFile }, matches);
       return { status: 200, body: { items: items.map(fileView), ...next } };
     },
 
@@ -73,9 +92,17 @@ export function createUploadsHandlers(deps: UploadsDeps): Handlers<'uploads'> {
       return { status: 200, body: { url, expires_at: expiresAt.toISOString() } };
     },
 
-    async deleteFile({ caller, params }) {
-      await deleteFile(deps, caller.tenantId, params.file_id);
+    async deleteFile({ caller, params, query }) {
+      await deleteFile(deps, caller.tenantId, params.file_id, { permanent: query.permanent === 'true' });
       return { status: 204 };
+    },
+
+    async restoreFile({ caller, params }) {
+      return { status: 200, body: fileView(await restoreFile(deps, caller.tenantId, params.file_id)) };
+    },
+
+    async getUsage({ caller }) {
+      return { status: 200, body: usageView(await readUsage(deps, caller.tenantId)) };
     },
   };
 }

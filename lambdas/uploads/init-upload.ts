@@ -6,7 +6,7 @@ import type { InitUpload, PartToSign, SignedPart, UploadWithParts } from '../../
 import type { Item, Write } from '../../platform/ports/table.ts';
 import { findRequest } from '../runtime/idempotency.ts';
 import { validationError } from '../runtime/validation.ts';
-import type { UploadsDeps } from './deps.ts';
+import type { UploadsApiDeps, UploadsDeps } from './deps.ts';
 import { type Arrived, lookAtParts } from './find-upload.ts';
 import { progressOfArrived } from './get-upload.ts';
 import { checkPartsToSign, PARTS_FIELD, type Plan, partCount, signPartUrls } from './parts.ts';
@@ -21,6 +21,7 @@ import {
   uploadKey,
   uploadListPk,
 } from './records.ts';
+import { beginSession, checkQuotas, readUsage } from './usage.ts';
 import { uploadWithProgress } from './views.ts';
 
 /** Parts of a `whole` session that are signed without being asked for. */
@@ -39,7 +40,7 @@ interface Initiated {
 }
 
 /** Opens a session, or answers with the one that the same request, or with `resume` the same fingerprint, has opened. */
-export async function initUpload(deps: UploadsDeps, input: InitUploadInput): Promise<Initiated> {
+export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput): Promise<Initiated> {
   const { tenantId, body, idempotencyKey } = input;
   const plan = planParts(body);
   const request =
@@ -58,12 +59,15 @@ export async function initUpload(deps: UploadsDeps, input: InitUploadInput): Pro
     return claimed ? answer(deps, arrived, input, plan, false) : initUpload(deps, input);
   }
 
+  const usage = await readUsage(deps, tenantId);
+  checkQuotas(usage, plan.size_bytes);
   const uploadId = `upl_${deps.clock.newId()}` as UploadId;
-  const rows: Write[] = [];
+  const rows = [beginSession(usage, plan.size_bytes)];
   if (request) rows.push(request.claim(uploadId));
   if (print) rows.push(print.claim(uploadId));
   const upload = await createSession(deps, { tenantId, body, uploadId, plan, rows });
-  // Another request with the same key or fingerprint came first: the second look finds its session.
+  // Another request came first: the second look finds its session, if it had the same key or fingerprint, and what the
+  // quotas have left.
   if (!upload) return initUpload(deps, input);
   return answer(deps, { upload, parts: [] }, input, plan, true);
 }

@@ -1,8 +1,9 @@
 import type { UploadState } from '../../contract/uploads.ts';
 import type { Value, Write } from '../../platform/ports/table.ts';
 import type { UploadsDeps } from './deps.ts';
-import { asUpload, dueIndex, type UploadRecord, uploadKey } from './records.ts';
-import { nextState, type Transition } from './transitions.ts';
+import { asUpload, dueIndex, ttlOfEnded, type UploadRecord, uploadKey } from './records.ts';
+import { hasEnded, nextState, type Transition } from './transitions.ts';
+import { endSession } from './usage.ts';
 
 /** Who completes a session, or cleans up after one, gets this long before the sweep takes it up. */
 const GRACE_MS = 60_000;
@@ -33,10 +34,12 @@ export async function moveUpload(
   if (to === 'completing')
     Object.assign(set, { completions: completions + 1, completing_at: clock.now().toISOString() });
   if (due) Object.assign(set, dueIndex(upload_id, due));
+  else set.ttl = ttlOfEnded(clock.now());
   const remove = due ? [] : ['g2pk', 'g2sk'];
   if (to === 'open') remove.push('parts_digest', 'expected_checksum');
   const update: Write = { op: 'update', key: uploadKey(tenant_id, upload_id), if: { state, completions }, set, remove };
-  const result = change.put ? await table.transact([update, change.put]) : await table.write(update);
+  const others = [...(change.put ? [change.put] : []), ...(hasEnded(to) ? [endSession(upload)] : [])];
+  const result = others.length > 0 ? await table.transact([update, ...others]) : await table.write(update);
   if (!result.ok) return undefined;
   const kept = Object.entries(upload).filter(([name]) => !remove.includes(name));
   const moved = asUpload({ ...Object.fromEntries(kept), ...set } as Parameters<typeof asUpload>[0]);

@@ -1,4 +1,5 @@
 import { type FileId, TenantId, UploadId } from '../../contract/common.ts';
+import { ENDED_SESSION_SECONDS } from '../../contract/limits.ts';
 import type { File, Integrity, UploadState } from '../../contract/uploads.ts';
 import type { MultipartKey } from '../../platform/ports/object-store.ts';
 import type { Item, Key, Table } from '../../platform/ports/table.ts';
@@ -26,8 +27,11 @@ export type UploadRecord = {
   /** Of the whole, as the parts or the caller say: the object must have it. */
   readonly expected_checksum?: string;
   readonly completed_at?: string;
+  readonly rejected_at?: string;
   readonly file_id?: FileId;
   readonly error?: { readonly code: string; readonly message: string };
+  /** Epoch seconds: from then on it is as if it had never been. Set when there is nothing left to do for it. */
+  readonly ttl?: number;
 };
 
 /** A completed upload, as it is kept. */
@@ -41,8 +45,10 @@ export type FileRecord = {
   readonly created_at: string;
   readonly object_key: string;
   readonly receipt: File['receipt'];
-  /** It is gone for everybody, though its bytes may not be yet. */
+  /** It is gone for everybody, until it is restored. */
   readonly deleted_at?: string;
+  /** Without it a deleted file can't be restored any more: its bytes are being deleted. */
+  readonly restorable_until?: string;
 };
 
 export const UPLOAD_SK = 'UPLOAD';
@@ -58,12 +64,17 @@ export const fingerprintKey = (tenantId: TenantId, fingerprint: string): Key => 
   pk: `T#${tenantId}#P#${fingerprint}`,
   sk: 'FINGERPRINT',
 });
+/** What a tenant uses of its quotas. */
+export const usageKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'USAGE' });
+/** A tenant's own quotas, which operators write. */
+export const quotasKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'QUOTAS' });
 /** How far the search for orphaned multipart uploads is. */
 export const ORPHANS_KEY: Key = { pk: 'SWEEP', sk: 'ORPHANS' };
 
 /** A tenant's sessions, and its files, by id, which is by time of creation. */
 export const uploadListPk = (tenantId: TenantId) => `T#${tenantId}#UPLOADS`;
 export const fileListPk = (tenantId: TenantId) => `T#${tenantId}#FILES`;
+export const deletedListPk = (tenantId: TenantId) => `T#${tenantId}#DELETED`;
 
 export const DUE_SHARDS = 8;
 export const duePk = (shard: number) => `DUE#${shard}`;
@@ -76,6 +87,16 @@ export function dueIndex(id: string, due: Date): { g2pk: string; g2sk: string } 
 
 export function isDue({ g2sk }: Item, now: Date): boolean {
   return typeof g2sk === 'string' && Number(g2sk.slice(0, 15)) <= now.getTime();
+}
+
+/** When the record of a session that ends now is no longer kept. */
+export function ttlOfEnded(now: Date): number {
+  return Math.floor(now.getTime() / 1_000) + ENDED_SESSION_SECONDS;
+}
+
+/** Whether a session's record is there only because expired items are deleted some time later. */
+export function isForgotten({ ttl }: UploadRecord, now: Date): boolean {
+  return ttl !== undefined && ttl * 1_000 <= now.getTime();
 }
 
 /** The file of an upload has its ULID. */
@@ -108,7 +129,7 @@ export async function readUpload(
   return item && asUpload(item);
 }
 
-/** Undefined also for a file that is being deleted. */
+/** Undefined also for a file that is deleted. */
 export async function readFile(table: Table, tenantId: TenantId, fileId: string): Promise<FileRecord | undefined> {
   const item = await table.get(fileKey(tenantId, fileId));
   return item && item.deleted_at === undefined ? asFile(item) : undefined;

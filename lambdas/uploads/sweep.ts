@@ -1,8 +1,11 @@
+import type { Orphaned } from '../../contract/uploads.ts';
+import type { MultipartKey } from '../../platform/ports/object-store.ts';
 import type { Item } from '../../platform/ports/table.ts';
 import { carryThrough } from './carry-through.ts';
 import { cleanUp } from './clean-up.ts';
 import type { UploadsDeps } from './deps.ts';
-import { finishDelete } from './files.ts';
+import { purgeFile } from './files.ts';
+import { findIdle, type IdleUpload, orphaned, tenAtOnce } from './idle.ts';
 import { moveUpload } from './move-upload.ts';
 import {
   asFile,
@@ -17,7 +20,7 @@ import {
   UPLOAD_SK,
   type UploadRecord,
 } from './records.ts';
-import { hasFailed } from './transitions.ts';
+import { hasEnded, hasFailed } from './transitions.ts';
 
 /** Of each shard in one run; what is left is due at the next. */
 const MAX_PER_SHARD = 100;
@@ -31,6 +34,8 @@ const ORPHAN_PAGES = 2;
 const ORPHANS_EVERY_MS = 3_600_000;
 /** Longer than any request between creating a multipart upload and recording its session. */
 const ORPHAN_AGE_MS = 3_600_000;
+/** What an open session keeps that no part has reached for so long is told as orphaned: it costs until it expires. */
+const IDLE_MS = 24 * 3_600_000;
 
 /** How many sessions, files and multipart uploads each kind of work was done for. */
 export interface SweepReport {
@@ -41,11 +46,13 @@ export interface SweepReport {
   deleted: number;
   orphans: number;
   errors: number;
+  /** Of all tenants, after each whole search: what open sessions keep that nobody goes on with. */
+  orphaned?: Orphaned;
 }
 
 /** Does what is due: expires sessions, ends completions that got stuck, deletes what no session or file needs any more. */
 export async function sweepUploads(deps: UploadsDeps): Promise<SweepReport> {
-  const report = { expired: 0, settled: 0, cleaned: 0, deleted: 0, orphans: 0, errors: 0 };
+  const report: SweepReport = { expired: 0, settled: 0, cleaned: 0, deleted: 0, orphans: 0, errors: 0 };
   const startedMs = deps.clock.now().getTime();
   const isOver = () => deps.clock.now().getTime() - startedMs >= RUN_MS;
   for (let shard = 0; shard < DUE_SHARDS && !isOver(); shard += 1) {
@@ -56,7 +63,7 @@ export async function sweepUploads(deps: UploadsDeps): Promise<SweepReport> {
       await tryDoing(deps, report, indexed);
     }
   }
-  if (!isOver()) await abortOrphans(deps, report);
+  if (!isOver()) await searchMultiparts(deps, report);
   return report;
 }
 
@@ -68,7 +75,7 @@ async function tryDoing(deps: UploadsDeps, report: SweepReport, { pk, sk }: Item
   try {
     if (sk === UPLOAD_SK) await sweepUpload(deps, report, asUpload(item));
     else {
-      await finishDelete(deps, asFile(item));
+      await purgeFile(deps, asFile(item));
       report.deleted += 1;
     }
   } catch (error) {
@@ -100,46 +107,59 @@ async function sweepUpload(deps: UploadsDeps, report: SweepReport, upload: Uploa
   report.cleaned += 1;
 }
 
+/** How far a search over all multipart uploads is, and what it has found without activity. */
 interface Search {
   readonly cursor?: string;
   /** Epoch milliseconds. */
   readonly next_at?: number;
+  readonly sessions?: number;
+  readonly bytes?: number;
 }
 
 /**
  * Aborts multipart uploads that no session needs: of requests that ended before they recorded one, or of sessions that
- * have ended. A search goes over all of them, some pages a run.
+ * have ended. Adds up what open sessions keep that nobody goes on with. A search goes over all of them, some pages a run.
  */
-async function abortOrphans(deps: UploadsDeps, report: SweepReport): Promise<void> {
+async function searchMultiparts(deps: UploadsDeps, report: SweepReport): Promise<void> {
   const { table, objects, clock } = deps;
   const now = clock.now().getTime();
   const search = ((await table.get(ORPHANS_KEY)) ?? {}) as Search;
   if ((search.next_at ?? 0) > now) return;
-  let { cursor } = search;
+  let { cursor, sessions = 0, bytes = 0 } = search;
   for (let pages = 0; pages < ORPHAN_PAGES; pages += 1) {
     const page = await objects.listMultiparts({ prefix: 'tenant/', ...(cursor ? { cursor } : {}) });
-    for (const multipart of page.items) {
-      if (now - multipart.createdAt.getTime() < ORPHAN_AGE_MS || (await isNeeded(deps, multipart))) continue;
-      await objects.abortMultipart(multipart);
-      report.orphans += 1;
+    const old = page.items.filter(({ createdAt }) => now - createdAt.getTime() >= ORPHAN_AGE_MS);
+    const found = await tenAtOnce(old, (multipart) => lookAtMultipart(deps, report, multipart));
+    for (const idle of found) {
+      sessions += Number(idle !== undefined);
+      bytes += idle?.receivedBytes ?? 0;
     }
     cursor = page.cursor;
     if (!cursor) break;
   }
+  if (!cursor) report.orphaned = orphaned(sessions, bytes);
   await table.write({
     op: 'put',
-    item: { ...ORPHANS_KEY, ...(cursor ? { cursor } : { next_at: now + ORPHANS_EVERY_MS }) },
+    item: { ...ORPHANS_KEY, ...(cursor ? { cursor, sessions, bytes } : { next_at: now + ORPHANS_EVERY_MS }) },
   });
 }
 
-async function isNeeded({ table }: UploadsDeps, multipart: { key: string; multipartId: string }): Promise<boolean> {
+/** Answers what an open session keeps, if it has been idle for long. */
+async function lookAtMultipart(
+  deps: UploadsDeps,
+  report: SweepReport,
+  multipart: MultipartKey,
+): Promise<IdleUpload | undefined> {
   const ids = parseObjectKey(multipart.key);
   // Not of this context.
-  if (!ids) return true;
-  const upload = await readUpload(table, ids.tenantId, ids.uploadId);
-  return upload !== undefined && upload.multipart_id === multipart.multipartId && !hasEnded(upload);
-}
-
-function hasEnded({ state }: UploadRecord): boolean {
-  return state === 'completed' || hasFailed(state);
+  if (!ids) return undefined;
+  const upload = await readUpload(deps.table, ids.tenantId, ids.uploadId);
+  if (upload?.multipart_id !== multipart.multipartId || hasEnded(upload.state)) {
+    await deps.objects.abortMultipart(multipart);
+    report.orphans += 1;
+    return undefined;
+  }
+  const before = new Date(deps.clock.now().getTime() - IDLE_MS);
+  const mayBeIdle = upload.state === 'open' && Date.parse(upload.created_at) <= before.getTime();
+  return mayBeIdle ? findIdle(deps, upload, before) : undefined;
 }

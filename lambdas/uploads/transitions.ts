@@ -30,6 +30,11 @@ export function nextState(state: UploadState, transition: Transition): UploadSta
   return targets[state];
 }
 
+/** Whether the session is over, and its bytes either a file's or of no more use. */
+export function hasEnded(state: UploadState): boolean {
+  return state === 'completed' || hasFailed(state);
+}
+
 /** Whether the session has ended without a file: nothing of it is to stay in the object store. */
 export function hasFailed(state: UploadState): boolean {
   return state === 'aborted' || state === 'expired' || state === 'rejected';

@@ -26,7 +26,13 @@ export class UploadsStack extends Stack {
       entry: 'lambdas/uploads/api.ts',
       memoryMiB: 1_769,
       timeoutSeconds: 28,
-      environment: { ...environment, ...foundation.authEnvironment, ...foundation.bucketEnvironment },
+      environment: {
+        ...environment,
+        ...foundation.authEnvironment,
+        ...foundation.bucketEnvironment,
+        QUOTAS: JSON.stringify(settings.quotas),
+        DELETED_FILE_DAYS: String(settings.deletedFileDays),
+      },
     });
     foundation.allowAuthentication(this.api);
     const signing = new SigningRole(this, 'Signing', {
@@ -43,7 +49,7 @@ export class UploadsStack extends Stack {
       entry: 'lambdas/uploads/sweep-entry.ts',
       memoryMiB: 512,
       timeoutSeconds: 300,
-      environment: { ...environment, ...foundation.bucketEnvironment },
+      environment: { ...environment, ...foundation.bucketEnvironment, METRICS_NAMESPACE: settings.prefix },
     });
     runEvery(sweep, Duration.minutes(1), deadLetters);
 
@@ -56,7 +62,7 @@ export class UploadsStack extends Stack {
 
     const feed = new NodeFunction(this, 'Feed', {
       settings,
-      description: 'Tells the bus of completed uploads',
+      description: 'Tells the bus how uploads ended',
       entry: 'lambdas/uploads/feed.ts',
       memoryMiB: 512,
       timeoutSeconds: 60,

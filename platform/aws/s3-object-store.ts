@@ -293,6 +293,7 @@ function toStoredPart(part: Part): StoredPart {
     sizeBytes: part.Size ?? 0,
     etag: part.ETag ?? '',
     ...(part.ChecksumCRC64NVME ? { checksumCrc64Nvme: part.ChecksumCRC64NVME } : {}),
+    lastModified: part.LastModified ?? new Date(0),
   };
 }
 

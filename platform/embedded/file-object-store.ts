@@ -31,7 +31,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS object_parts (
     owner TEXT NOT NULL, part_number INTEGER NOT NULL, size_bytes INTEGER NOT NULL, checksum TEXT NOT NULL,
-    file TEXT NOT NULL UNIQUE, PRIMARY KEY (owner, part_number)
+    file TEXT NOT NULL UNIQUE, modified_at INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (owner, part_number)
   ) STRICT;
 `;
 
@@ -51,6 +51,7 @@ interface PartRow {
   readonly sizeBytes: number;
   readonly checksum: string;
   readonly file: string;
+  readonly modifiedAt: number;
 }
 
 type ReceivedPart =
@@ -89,7 +90,7 @@ export class FileObjectStore implements ObjectStore {
     this.#files = new ObjectFiles(options.folder);
     this.#clock = options.clock;
     this.urls = new ObjectUrls(options);
-    this.#database.exec(SCHEMA);
+    createTables(this.#database);
   }
 
   async createMultipart({ key, contentType, checksums }: { key: string; contentType: string; checksums: boolean }) {
@@ -149,11 +150,12 @@ export class FileObjectStore implements ObjectStore {
     const upload = this.#findUpload(input);
     return (
       upload &&
-      this.#parts(input.multipartId).map(({ partNumber, sizeBytes, checksum }) => ({
+      this.#parts(input.multipartId).map(({ partNumber, sizeBytes, checksum, modifiedAt }) => ({
         partNumber,
         sizeBytes,
         etag: etagOf(checksum),
         ...(upload.checksums ? { checksumCrc64Nvme: checksum } : {}),
+        lastModified: new Date(modifiedAt),
       }))
     );
   }
@@ -336,6 +338,7 @@ export class FileObjectStore implements ObjectStore {
         sizeBytes: Number(row.size_bytes),
         checksum: String(row.checksum),
         file: String(row.file),
+        modifiedAt: Number(row.modified_at),
       }));
   }
 
@@ -347,8 +350,8 @@ export class FileObjectStore implements ObjectStore {
 
   #insertPart(owner: string, partNumber: number, file: WrittenFile) {
     const { name, sizeBytes, checksumCrc64Nvme } = file;
-    const insert = this.#sql('INSERT INTO object_parts VALUES (?, ?, ?, ?, ?)');
-    insert.run(owner, partNumber, sizeBytes, checksumCrc64Nvme, name);
+    const insert = this.#sql('INSERT INTO object_parts VALUES (?, ?, ?, ?, ?, ?)');
+    insert.run(owner, partNumber, sizeBytes, checksumCrc64Nvme, name, this.#clock.now().getTime());
   }
 
   #insertObject(key: string, id: string, sizeBytes: number, contentType: string, checksum: string): void {
@@ -401,6 +404,16 @@ interface Committed<T> {
 }
 
 /** The rows of the parts given, or undefined if one is not there as given. Throws, as S3 does, at what no client may send. */
+function createTables(database: DatabaseSync): void {
+  inTransaction(database, () => {
+    database.exec(SCHEMA);
+    const columns = database.prepare('PRAGMA table_info(object_parts)').all();
+    if (columns.some(({ name }) => name === 'modified_at')) return;
+    // Of a data folder whose parts had no time yet.
+    database.exec('ALTER TABLE object_parts ADD COLUMN modified_at INTEGER NOT NULL DEFAULT 0');
+  });
+}
+
 function chooseParts(given: readonly StoredPart[], stored: readonly PartRow[]): PartRow[] | undefined {
   if (given.length === 0) throw refusal('MalformedXML', 'an upload is completed with at least one part');
   if (given.some((part, i) => i > 0 && part.partNumber <= (given[i - 1] as StoredPart).partNumber))

@@ -98,6 +98,7 @@ export interface StoredPart {
   readonly etag: string;
   /** There if the upload was created with `checksums`. */
   readonly checksumCrc64Nvme?: string;
+  readonly lastModified: Date;
 }
 
 export interface ObjectHead {

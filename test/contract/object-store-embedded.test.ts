@@ -10,8 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { GIB, MIB } from '../../contract/limits.ts';
+import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import type { SignedPartUrl } from '../../platform/ports/object-store.ts';
+import { systemClock } from '../../platform/system-clock.ts';
 import { createTestObjectStore } from '../support/object-stores.ts';
 
 type World = Awaited<ReturnType<typeof createTestObjectStore>>;
@@ -53,6 +55,26 @@ async function sign(key: string, content: string | Uint8Array, contentType = 'te
   await world.store.put({ key, body: Buffer.from(content), contentType });
   return (await world.store.signGet({ key, fileName: 'f.html', expiresInSeconds: 60 })).url;
 }
+
+it('takes over a folder from before its parts had a time', async () => {
+  const { upload, url, headers } = await begin();
+  const put = () => fetch(url, { method: 'PUT', headers, body: body as BodyInit });
+  await put();
+  const { database, folder, baseUrl } = world;
+  database.exec('ALTER TABLE object_parts DROP COLUMN modified_at');
+  const signingKey = randomBytes(32);
+  const store = new FileObjectStore({
+    folder: join(folder, 'objects'),
+    database,
+    baseUrl,
+    signingKey,
+    clock: systemClock,
+  });
+  expect(await store.listParts(upload)).toMatchObject([{ partNumber: 1, lastModified: new Date(0) }]);
+  expect((await put()).status).toBe(200);
+  const [part] = (await store.listParts(upload)) ?? [];
+  expect(Date.now() - Number(part?.lastModified)).toBeLessThan(60_000);
+});
 
 describe('part URLs of the embedded object store', () => {
   it('leave no file when an upload is aborted while a part arrives', async () => {

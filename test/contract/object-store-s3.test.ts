@@ -47,7 +47,7 @@ const completion = {
   key: 'k',
   multipartId: 'u',
   sizeBytes: 1,
-  parts: [{ partNumber: 1, sizeBytes: 1, etag: '"e"' }],
+  parts: [{ partNumber: 1, sizeBytes: 1, etag: '"e"', lastModified: new Date() }],
 };
 
 describe('the S3 object store, when S3 fails', () => {

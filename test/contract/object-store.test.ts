@@ -86,9 +86,9 @@ describe.each(platforms)('object store: %s', (_platform, create) => {
       await send(upload, 2, large);
       const whole = Buffer.concat([large, large, small]);
       expect(await partsOf(upload)).toEqual([
-        { ...(await describePart(1, large)), etag: expect.any(String) },
-        { ...(await describePart(2, large)), etag: expect.any(String) },
-        { ...(await describePart(3, small)), etag: expect.any(String) },
+        { ...(await describePart(1, large)), etag: expect.any(String), lastModified: expect.any(Date) },
+        { ...(await describePart(2, large)), etag: expect.any(String), lastModified: expect.any(Date) },
+        { ...(await describePart(3, small)), etag: expect.any(String), lastModified: expect.any(Date) },
       ]);
       expect(await store.head(upload.key)).toBeUndefined();
 
@@ -133,7 +133,9 @@ describe.each(platforms)('object store: %s', (_platform, create) => {
       const upload = await begin();
       await send(upload, 1, large);
       await send(upload, 1, small);
-      expect(await partsOf(upload)).toEqual([{ ...(await describePart(1, small)), etag: expect.any(String) }]);
+      expect(await partsOf(upload)).toEqual([
+        { ...(await describePart(1, small)), etag: expect.any(String), lastModified: expect.any(Date) },
+      ]);
       expect(await complete(upload, await crc64Nvme(small))).toBe('completed');
       expect((await readAll(upload.key)).equals(small)).toBe(true);
     });
@@ -519,7 +521,12 @@ describe.each(platforms)('object store: %s', (_platform, create) => {
   });
 });
 
-const aPart: StoredPart = { partNumber: 1, sizeBytes: 1, etag: `"${createHash('md5').digest('hex')}"` };
+const aPart: StoredPart = {
+  partNumber: 1,
+  sizeBytes: 1,
+  etag: `"${createHash('md5').digest('hex')}"`,
+  lastModified: new Date(),
+};
 
 /** Runs a step for each item, twenty at a time. */
 async function inTurns<T>(items: readonly T[], step: (item: T) => Promise<void>): Promise<void> {

@@ -28,7 +28,7 @@ it('U2 uploads a big file in bounded memory', { timeout: 900_000 }, async ({ tas
   task.meta.figures = { gigabytes: BIG_GB, grown_mib: grownMib, megabytes_per_second: (BIG_GB * 1e3) / seconds };
   expect(file.size_bytes).toBe(BIG_GB * 1e9);
   expect(grownMib).toBeLessThanOrEqual((concurrency * file.receipt.part_size_bytes) / MIB + 64);
-  await client.files.delete(file.id);
+  await client.files.delete(file.id, { permanent: true });
 });
 
 it('U11 takes 100 uploads at once, 20 of each client', { timeout: 120_000 * SLOWER }, async () => {

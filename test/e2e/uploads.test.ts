@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { downloadFile, Millrace, memoryStateStore, type UploadProgress } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
-import { MIB } from '../../contract/limits.ts';
+import { DEFAULT_QUOTAS, GIB, MIB, TIB } from '../../contract/limits.ts';
 import {
   call,
   makeBytes,
@@ -160,7 +160,58 @@ describe('uploading', () => {
     expect((await client.files.list()).items).toEqual([]);
   });
 
-  it('U12 deletes a file for its tenant at once', async () => {
+  it('U9 refuses what exceeds a quota, says when to come again, and leaves nothing of it', async () => {
+    const { apiKey, client } = await newTenant();
+    const init = (size_bytes: number) =>
+      call('POST', '/uploads/init', { apiKey, body: { name: 'huge.bin', size_bytes, part_size_bytes: 5 * GIB } });
+    const first = await init(40 * TIB);
+    expect(first.status).toBe(201);
+    const refused = await init(11 * TIB);
+    expect([refused.status, refused.body.error]).toEqual([403, 'QuotaExceededError']);
+    expect(refused.body.details).toMatchObject({
+      quota: 'bytes_per_day',
+      field: 'size_bytes',
+      limit: DEFAULT_QUOTAS.bytes_per_day,
+      used: 40 * TIB,
+      asked: 11 * TIB,
+    });
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await client.uploads.list()).items.map(({ id }) => id)).toEqual([first.body.upload.id]);
+    expect(await client.files.usage()).toMatchObject({
+      stored_bytes: { used: 40 * TIB, reserved: 40 * TIB, limit: DEFAULT_QUOTAS.stored_bytes },
+      open_sessions: { used: 1 },
+    });
+    await client.uploads.abort(first.body.upload.id);
+    const file = await client.uploads.upload(makeBytes(MIB), { name: 'small.bin' });
+    expect(await client.files.usage()).toMatchObject({
+      stored_bytes: { used: file.size_bytes, reserved: 0 },
+      bytes_per_day: { used: 40 * TIB + MIB },
+      open_sessions: { used: 0 },
+    });
+  });
+
+  it('U12 lists sessions that no part has reached for a while, with what they keep', async () => {
+    const { apiKey, client } = await newTenant();
+    const init = await call('POST', '/uploads/init', { apiKey, body: { name: 'left.bin', size_bytes: 10 * MIB } });
+    const { upload, parts } = init.body;
+    const [part] = parts;
+    await fetch(part.url, { method: 'PUT', headers: part.headers, body: new Uint8Array(part.size_bytes) });
+    const list = () => client.uploads.list({ state: 'open', idle: 1 });
+    const page = await until('the session is idle', async () => {
+      const now = await list();
+      return now.items.length > 0 ? now : undefined;
+    });
+    expect(page.items).toMatchObject([
+      { id: upload.id, received_bytes: part.size_bytes, last_activity_at: expect.any(String) },
+    ]);
+    expect(page.orphaned).toMatchObject({ sessions: 1, bytes: part.size_bytes });
+    const wrong = await call('GET', '/uploads?idle=1', { apiKey });
+    expect([wrong.status, wrong.body.details.problems]).toMatchObject([400, [{ field: 'idle' }]]);
+    await client.uploads.abort(upload.id);
+    expect((await list()).items).toEqual([]);
+  });
+
+  it('U12 deletes a file for its tenant at once, and brings it back if asked in time', async () => {
     const { apiKey, client } = await newTenant();
     const file = await client.uploads.upload(makeBytes(MIB), { name: 'short.bin' });
     await client.files.delete(file.id);
@@ -169,10 +220,20 @@ describe('uploading', () => {
       call('GET', `/files/${file.id}/download`, { apiKey }),
       call('DELETE', `/files/${file.id}`, { apiKey }),
     ]);
-    expect(answers.map(({ status, body }) => [status, body.error])).toEqual(
-      answers.map(() => [404, 'FileNotFoundError']),
-    );
+    expect(answers.map(({ status, body }) => [status, body?.error])).toEqual([
+      [404, 'FileNotFoundError'],
+      [404, 'FileNotFoundError'],
+      [204, undefined],
+    ]);
     expect((await client.files.list()).items).toEqual([]);
+    const [deleted] = (await client.files.list({ deleted: 'true' })).items;
+    expect(deleted).toMatchObject({ ...file, restorable_until: expect.any(String) });
+    expect(await client.files.restore(file.id)).toEqual(file);
+    expect((await client.files.list()).items).toEqual([file]);
+    await client.files.delete(file.id, { permanent: true });
+    await expect(client.files.restore(file.id)).rejects.toMatchObject({ code: 'FileNotFoundError' });
+    expect((await client.files.list({ deleted: 'true' })).items).toEqual([]);
+    expect((await client.files.usage()).stored_bytes.used).toBe(0);
   });
 });
 

@@ -1,6 +1,7 @@
 import { Match } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../contract/errors.ts';
+import { DEFAULT_QUOTAS } from '../../contract/limits.ts';
 import { routes } from '../../contract/routes.ts';
 import { workflows } from '../../contract/workflows.ts';
 import { resourcesOf, synthesize } from './synth.ts';
@@ -307,27 +308,39 @@ test('no stack has a custom resource', () => {
 });
 
 describe('settings', () => {
-  test('name every stack and state machine', () => {
+  test('name every stack and state machine, and the namespace of metrics', () => {
     const { templates: renamed } = synthesize({ context: { prefix: 'blue' } });
     expect(Object.keys(renamed).every((name) => name.startsWith('blue-'))).toBe(true);
     expect(resourcesOf(renamed, 'AWS::StepFunctions::StateMachine')[0]?.properties.StateMachineName).toMatch(/^blue-/);
+    const functions = resourcesOf(renamed, 'AWS::Lambda::Function').map(({ properties }) => properties);
+    expect(functions.find(({ Description }) => Description.startsWith('Expires sessions'))).toMatchObject({
+      Environment: { Variables: { METRICS_NAMESPACE: 'blue' } },
+    });
   });
 
   test('given as text or as JSON mean the same', () => {
     const issuer = { issuer: 'https://id.example.com/', audience: 'millrace' };
     const environments = [[issuer], JSON.stringify([issuer])].map((issuers) => {
-      const { templates: stacks } = synthesize({ context: { issuers, runningJobsPerTenant: '5' } });
+      const quotas = typeof issuers === 'string' ? '{"open_sessions":7}' : { open_sessions: 7 };
+      const { templates: stacks } = synthesize({ context: { issuers, runningJobsPerTenant: '5', quotas } });
       return resourcesOf(stacks, 'AWS::Lambda::Function').map(({ properties }) => properties.Environment.Variables);
     });
     expect(environments[0]).toEqual(environments[1]);
     expect(environments[0]).toContainEqual(expect.objectContaining({ JWT_ISSUERS: JSON.stringify([issuer]) }));
     expect(environments[0]).toContainEqual(expect.objectContaining({ RUNNING_JOBS_PER_TENANT: '5' }));
+    const quotas = { ...DEFAULT_QUOTAS, open_sessions: 7 };
+    expect(environments[0]).toContainEqual(
+      expect.objectContaining({ QUOTAS: JSON.stringify(quotas), DELETED_FILE_DAYS: '7' }),
+    );
   });
 
-  test.each([{ runingJobsPerTenant: 5 }, { prefix: 'Not valid' }, { runningJobsPerTenant: 0 }, { issuers: 'x' }])(
-    'that are wrong stop the synthesis: %o',
-    (context) => {
-      expect(() => synthesize({ context })).toThrow(Object.keys(context)[0]);
-    },
-  );
+  test.each([
+    { runingJobsPerTenant: 5 },
+    { prefix: 'Not valid' },
+    { runningJobsPerTenant: 0 },
+    { issuers: 'x' },
+    { quotas: { files: 1 } },
+  ])('that are wrong stop the synthesis: %o', (context) => {
+    expect(() => synthesize({ context })).toThrow(Object.keys(context)[0]);
+  });
 });

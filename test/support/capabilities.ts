@@ -6,6 +6,10 @@ const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>>
     embedded: 'its executions are in its own process; test/unit/jobs-reconcile.test.ts drills them there',
     aws: 'the tests have no credentials for the account',
   },
+  'a bus that others can listen to': {
+    embedded: 'its bus is in its own process; test/unit/uploads-files.test.ts listens there',
+    aws: 'the tests have no credentials for the account',
+  },
   'object URLs that lead through a proxy': {
     localstack: 'the address of its S3 is signed into them',
     aws: 'the address of S3 is signed into them',

@@ -4,13 +4,14 @@ import type * as z from 'zod/mini';
 import type { FileId, TenantId, UploadId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { DomainError } from '../../contract/errors.ts';
+import { DELETED_FILE_DAYS } from '../../contract/limits.ts';
 import { partRange } from '../../contract/part-plan.ts';
 import { type Operation, routes } from '../../contract/routes.ts';
-import type { SignedPart, Upload } from '../../contract/uploads.ts';
+import { Quotas, type SignedPart, type Upload } from '../../contract/uploads.ts';
 import type { Caller, Handlers, Reply } from '../../lambdas/runtime/api.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
-import { createUploadsHandlers, type UploadsDeps } from '../../lambdas/uploads/handlers.ts';
-import { asFile, asUpload, type FileRecord, type UploadRecord } from '../../lambdas/uploads/records.ts';
+import { createUploadsHandlers, type UploadsApiDeps } from '../../lambdas/uploads/handlers.ts';
+import { asFile, asUpload, type FileRecord, type UploadRecord, usageKey } from '../../lambdas/uploads/records.ts';
 import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import type { Item } from '../../platform/ports/table.ts';
@@ -71,15 +72,20 @@ interface Input {
 }
 
 /** The uploads context on the embedded platform, with time and faults in the test's hand. */
-export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
+export async function openUploadsWorld({
+  quotas = {},
+  ...options
+}: {
+  patienceMs?: number;
+  deletedFileDays?: number;
+  quotas?: Partial<Quotas>;
+} = {}) {
   const clock = new TestClock();
   const { store, database, close } = await createTestObjectStore({ clock });
   // No test here cuts the power.
   database.exec('PRAGMA synchronous = OFF');
   const table = new SqliteTable({ database, name: 'uploads', changes: true });
   const logged: { level: string; message: string }[] = [];
-  /** Files that a test asked to delete. */
-  const deletions = new Set<string>();
   let faults = steady();
   let inFlight = 0;
 
@@ -107,11 +113,13 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
     });
   }
 
-  const deps: UploadsDeps = {
+  const deps: UploadsApiDeps = {
     table: faulty(table),
     objects: faulty(store),
     clock,
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
+    quotas: Quotas.parse(quotas),
+    deletedFileDays: DELETED_FILE_DAYS,
     ...options,
   };
   const handlers = createUploadsHandlers(deps);
@@ -133,7 +141,6 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
       requestId: 'r',
       hasBodyBytes: input.hasBodyBytes ?? false,
     };
-    if (operation === 'deleteFile') deletions.add(String((input.params as { file_id: string }).file_id));
     const handle = handlers[operation] as unknown as (request: unknown) => Promise<Reply<O>>;
     const reply = await handle(request);
     checkReply(operation, reply);
@@ -171,8 +178,37 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
   const uploads = (): UploadRecord[] => allItems('UPLOAD').map(asUpload);
   const files = (): FileRecord[] => allItems('FILE').map(asFile);
 
+  function checkUsage(): void {
+    for (const tenantId of [tenant, otherTenant]) {
+      const sessions = allItems('UPLOAD').filter(({ tenant_id }) => tenant_id === tenantId);
+      const inProgress = sessions.filter(({ state }) => state === 'open' || state === 'completing');
+      const uncleaned = sessions.filter(({ state, g2pk }) => state !== 'completed' && g2pk !== undefined);
+      const own = files().filter(({ tenant_id }) => tenant_id === tenantId);
+      const counted = allItems('USAGE').find(({ pk }) => pk === usageKey(tenantId).pk);
+      // Their records may be gone by the time that nothing is asked of the day.
+      const isLongAgo = clock.now().getTime() - Date.parse(String(counted?.day)) > 30 * DAY_MS;
+      const today = sessions.filter(({ created_at }) => String(created_at).startsWith(String(counted?.day)));
+      const size = (items: readonly object[]) => items.reduce((sum, item) => sum + (item as FileRecord).size_bytes, 0);
+      const summed = {
+        stored_bytes: size(own) + size(uncleaned),
+        reserved_bytes: size(inProgress),
+        open_sessions: inProgress.length,
+        day_bytes: isLongAgo ? counted?.day_bytes : size(today),
+      };
+      const kept = Object.fromEntries(Object.keys(summed).map((name) => [name, counted?.[name] ?? 0]));
+      if (!isDeepStrictEqual(kept, summed)) {
+        throw new Error(`counted: ${JSON.stringify(kept)}, summed: ${JSON.stringify(summed)}`);
+      }
+      const { stored_bytes, open_sessions, bytes_per_day } = deps.quotas;
+      if (summed.stored_bytes > stored_bytes || summed.open_sessions > open_sessions || size(today) > bytes_per_day) {
+        throw new Error(`more than the quotas: ${JSON.stringify(summed)}`);
+      }
+    }
+  }
+
   const world = {
     deps,
+    database,
     clock,
     table,
     store,
@@ -223,7 +259,13 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
       for (let idleTurns = 0; idleTurns < 5; idleTurns = inFlight > 0 ? 0 : idleTurns + 1) await setImmediate();
     },
 
-    sweep: () => sweepUploads(deps),
+    async sweep() {
+      const { orphaned: _, ...done } = await sweepUploads(deps);
+      return done;
+    },
+
+    /** Deletes what has expired, as DynamoDB does by itself. */
+    purge: () => table.purgeExpired(clock.now()),
 
     async state(uploadId: UploadId, tenantId = tenant) {
       return (await call('getUpload', { params: { upload_id: uploadId } }, tenantId)).body.state;
@@ -242,17 +284,23 @@ export async function openUploadsWorld(options: { patienceMs?: number } = {}) {
       return { objects, multiparts };
     },
 
-    /** What holds at every moment: a file has its bytes, as its receipt says, and a completed session its one file. */
+    /**
+     * What holds at every moment: a file has its bytes, as its receipt says, and a completed session its one file; what
+     * tenants use is the sum over what there is, and within their quotas.
+     */
     async check(): Promise<void> {
+      checkUsage();
       const kept = new Map(files().map((file) => [file.file_id, file]));
       for (const file of kept.values()) {
-        const head = file.deleted_at ? undefined : await store.head(file.object_key);
-        if (!file.deleted_at && head?.checksumCrc64Nvme !== file.receipt.checksum_crc64nvme) {
+        const isGivenUp = file.deleted_at !== undefined && file.restorable_until === undefined;
+        const head = await store.head(file.object_key);
+        if (!isGivenUp && head?.checksumCrc64Nvme !== file.receipt.checksum_crc64nvme) {
           throw new Error(`${file.file_id} has not the bytes of its receipt`);
         }
         const session = uploads().find(({ upload_id }) => upload_id === file.upload_id);
-        if (session?.state !== 'completed')
-          throw new Error(`${file.file_id} is of a session that is ${session?.state}`);
+        // The session's record goes some time after its end.
+        if (session && session.state !== 'completed')
+          throw new Error(`${file.file_id} is of a session that is ${session.state}`);
       }
     },
 

@@ -232,6 +232,57 @@ describe('files', () => {
     expect(stderr).toContain('is not the file that was uploaded');
   });
 
+  it('tells what is used of the quotas', async () => {
+    const usage = {
+      stored_bytes: { used: 3 * 2 ** 30, reserved: 0, limit: 2 ** 40 },
+      bytes_per_day: { used: 512, limit: 2 ** 40, resets_at: '2026-01-02T00:00:00.000Z' },
+      open_sessions: { used: 2, limit: 1_000 },
+    };
+    server.answers['GET /usage'] = () => ({ body: usage });
+    const { exit, stdout } = await run(['usage']);
+    expect(exit).toBe(0);
+    expect(stdout.split('\n').map((line) => line.split(/ {2,}/))).toMatchObject([
+      ['QUOTA', 'USED', 'LIMIT'],
+      ['stored', '3.0 GiB', '1.0 TiB'],
+      ['today', '512 B', '1.0 TiB'],
+      ['open sessions', '2', '1000'],
+      [''],
+    ]);
+    expect((await run(['--json', 'usage'])).events()).toEqual([{ type: 'usage', usage }]);
+  });
+
+  it('deletes and restores a file', async () => {
+    const queries: string[] = [];
+    server.answers['DELETE /files/file_1'] = (url) => {
+      queries.push(String(url.search));
+      return { status: 204 };
+    };
+    server.answers['POST /files/file_1/restore'] = () => ({ body: { id: 'file_1', name: 'rows.bin' } });
+    expect((await run(['rm', 'file_1'])).stdout).toBe('file_1  deleted\n');
+    expect((await run(['rm', 'file_1', '--permanent'])).stdout).toBe('file_1  deleted for good\n');
+    expect(queries).toEqual(['', '?permanent=true']);
+    expect((await run(['restore', 'file_1'])).stdout).toBe('file_1  rows.bin\n');
+  });
+
+  it('lists sessions that nobody goes on with', async () => {
+    const upload = { id: 'upl_1', state: 'open', size_bytes: 2_048, received_bytes: 1_024, name: 'rows.bin' };
+    let query = '';
+    server.answers['GET /uploads'] = (url) => {
+      query = url.search;
+      return { body: { items: [{ ...upload, last_activity_at: '2026-01-01T00:00:00.000Z' }] } };
+    };
+    const { stdout } = await run(['ls', '--idle', '3600']);
+    expect(query).toBe('?state=open&idle=3600');
+    expect(stdout.split('\n')[1]?.split(/ {2,}/)).toEqual([
+      'upl_1',
+      'open',
+      '2.0 KiB',
+      '1.0 KiB',
+      '2026-01-01T00:00:00.000Z',
+      'rows.bin',
+    ]);
+  });
+
   it('ends quietly when the reader of a pipe goes away', async () => {
     const items = Array.from({ length: 500 }, (_, index) => ({
       id: `file_${index}`,

@@ -109,6 +109,10 @@ describe('answers', () => {
     };
     const { send } = createWorld({ handlers: { getHealth: fail, listKeys: fail } });
     expect((await send({})).headers['retry-after']).toBe('1');
+    const full = async () => {
+      throw new DomainError('QuotaExceededError', 'full', { retry_after_seconds: 60 });
+    };
+    expect((await createWorld({ handlers: { getHealth: full } }).send({})).headers['retry-after']).toBe('60');
     const anonymous = await send({ path: '/keys', headers: { authorization: undefined } });
     expect([anonymous.status, anonymous.headers['www-authenticate']]).toEqual([401, 'Bearer']);
   });

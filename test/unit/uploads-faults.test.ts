@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { FileId, UploadId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import { DELETED_FILE_DAYS } from '../../contract/limits.ts';
 import {
   crashAt,
   DAY_MS,
@@ -141,19 +142,45 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
       },
     ));
 
-  test('of deleting a file: it is there or gone, and is gone with its bytes in the end', () =>
+  test.each([{}, { permanent: 'true' }])('of deleting a file: it is there or gone, and then repeated %o', (query) =>
     atEveryCall(
       fault,
       (present) => present.file(bytes),
-      (present, file_id) => present.call('deleteFile', { params: { file_id } }),
+      (present, file_id) => present.call('deleteFile', { params: { file_id }, query }),
       async (present, file_id) => {
         if ((await present.call('listFiles')).body.items.length > 0) {
           await fileIsThere(present);
-          await present.call('deleteFile', { params: { file_id } });
+          await present.call('deleteFile', { params: { file_id }, query });
         }
+        expect((await present.call('listFiles')).body.items).toEqual([]);
         await expect(present.call('getFile', { params: { file_id } })).rejects.toMatchObject({
           code: 'FileNotFoundError',
         });
+        present.clock.advance(DELETED_FILE_DAYS * DAY_MS);
+        for (let run = 0; run < 2; run += 1) {
+          present.clock.advance(MINUTE_MS);
+          await present.sweep();
+        }
+        expect(present.files()).toEqual([]);
+        expect(await present.stored()).toEqual({ objects: [], multiparts: [] });
+      },
+    ),
+  );
+
+  test('of restoring a file: the same call again has it back', () =>
+    atEveryCall(
+      fault,
+      async (present) => {
+        const params = { file_id: await present.file(bytes) };
+        await present.call('deleteFile', { params });
+        return params;
+      },
+      (present, params) => present.call('restoreFile', { params }),
+      async (present, params) => {
+        await present.call('restoreFile', { params });
+        present.clock.advance(DELETED_FILE_DAYS * DAY_MS);
+        await present.sweep();
+        await fileIsThere(present);
       },
     ));
 
@@ -174,7 +201,9 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
         const abort = () => present.call('abortUpload', { params: { upload_id: aborted.id } });
         await present.withFaults(fails('abortMultipart'), abort);
         const file_id = await present.file(bytes);
-        await present.withFaults(fails('delete'), () => present.call('deleteFile', { params: { file_id } }));
+        await present.withFaults(fails('delete'), () =>
+          present.call('deleteFile', { params: { file_id }, query: { permanent: 'true' } }),
+        );
         const stuck = await present.sent(bytes);
         await present.withFaults(fails('completeMultipart'), () => complete(present, stuck.id));
         await present.withFaults(fails('transact'), () => present.init());

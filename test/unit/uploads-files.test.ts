@@ -1,10 +1,22 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { TenantId } from '../../contract/common.ts';
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { FileId, TenantId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import { BusEvent } from '../../contract/events.ts';
 import { publishUploadChanges } from '../../lambdas/uploads/changes.ts';
 import { findFile } from '../../lambdas/uploads/files.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
-import { openUploadsWorld, otherTenant, put, someBytes, tenant, type UploadsWorld } from '../support/uploads-world.ts';
+import { ChangeFeed } from '../../platform/embedded/change-feed.ts';
+import { SqliteBus } from '../../platform/embedded/sqlite-bus.ts';
+import {
+  DAY_MS,
+  openUploadsWorld,
+  otherTenant,
+  put,
+  someBytes,
+  tenant,
+  type UploadsWorld,
+} from '../support/uploads-world.ts';
 
 const bytes = someBytes(10);
 
@@ -66,23 +78,79 @@ describe('files', () => {
     });
   });
 
-  test('are gone with their bytes once they are deleted', async () => {
+  const remove = (file_id: FileId, query = {}) => world.call('deleteFile', { params: { file_id }, query });
+  const restore = (file_id: FileId) => world.call('restoreFile', { params: { file_id } });
+  const permanent = { permanent: 'true' };
+  const list = async (query = {}) => (await world.call('listFiles', { query })).body.items;
+  const storedBytes = async () => (await world.call('getUsage')).body.stored_bytes.used;
+
+  test('are gone with their bytes once they are deleted for good', async () => {
     const file_id = await world.file(bytes);
     const params = { file_id };
-    expect((await world.call('deleteFile', { params })).status).toBe(204);
-    for (const operation of ['getFile', 'downloadFile', 'deleteFile'] as const)
+    expect((await remove(file_id, permanent)).status).toBe(204);
+    for (const operation of ['getFile', 'downloadFile', 'deleteFile', 'restoreFile'] as const)
       await expect(world.call(operation, { params })).rejects.toMatchObject({ code: 'FileNotFoundError' });
-    expect((await world.call('listFiles')).body.items).toEqual([]);
+    expect([await list(), await list({ deleted: 'true' })]).toEqual([[], []]);
     expect(await findFile(world.deps, tenant, file_id)).toBeUndefined();
     expect((await world.stored()).objects).toEqual([]);
     expect(world.files()).toEqual([]);
+    expect(await storedBytes()).toBe(0);
   });
 
-  test('are deleted once by many at once', async () => {
-    const params = { file_id: await world.file(bytes) };
-    const calls = Array.from({ length: 10 }, () => world.call('deleteFile', { params }));
-    const outcomes = await Promise.allSettled(calls);
-    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  test('that are deleted are hidden, count as stored, and come back as they were', async () => {
+    const file_id = await world.file(bytes);
+    const [before] = await list();
+    for (let repeat = 0; repeat < 2; repeat += 1) expect((await remove(file_id)).status).toBe(204);
+    for (const operation of ['getFile', 'downloadFile'] as const)
+      await expect(world.call(operation, { params: { file_id } })).rejects.toMatchObject({ code: 'FileNotFoundError' });
+    expect(await findFile(world.deps, tenant, file_id)).toBeUndefined();
+    const dates = { deleted_at: '2026-01-01T00:00:00.000Z', restorable_until: '2026-01-08T00:00:00.000Z' };
+    expect([await list(), await list({ deleted: 'true' })]).toEqual([[], [{ ...before, ...dates }]]);
+    expect(await storedBytes()).toBe(10);
+    world.clock.advance(7 * DAY_MS - 1);
+    await world.sweep();
+    for (let repeat = 0; repeat < 2; repeat += 1) expect((await restore(file_id)).body).toEqual(before);
+    expect([await list(), await list({ deleted: 'true' })]).toEqual([[before], []]);
+    world.clock.advance(DAY_MS);
+    await world.sweep();
+    expect((await world.bytesOf(file_id)).equals(bytes)).toBe(true);
+  });
+
+  test('that are deleted can no more be restored after a week, and go then', async () => {
+    const file_id = await world.file(bytes);
+    await remove(file_id);
+    world.clock.advance(7 * DAY_MS);
+    await expect(restore(file_id)).rejects.toMatchObject({ code: 'FileNotFoundError' });
+    expect(await list({ deleted: 'true' })).toEqual([]);
+    expect((await world.sweep()).deleted).toBe(1);
+    expect((await world.stored()).objects).toEqual([]);
+    expect(await storedBytes()).toBe(0);
+  });
+
+  test('that are deleted can be deleted for good before their time', async () => {
+    const file_id = await world.file(bytes);
+    await remove(file_id);
+    await remove(file_id, permanent);
+    expect((await world.stored()).objects).toEqual([]);
+    await expect(restore(file_id)).rejects.toMatchObject({ code: 'FileNotFoundError' });
+  });
+
+  test('go at once where no deleted file is kept', async () => {
+    await world.close();
+    world = await openUploadsWorld({ deletedFileDays: 0 });
+    await remove(await world.file(bytes));
+    expect((await world.stored()).objects).toEqual([]);
+  });
+
+  test('are deleted, restored and deleted for good by many at once, and either there or gone', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const file_id = await world.file(bytes);
+      const calls = Array.from({ length: 4 }, () => [remove(file_id), restore(file_id), remove(file_id, permanent)]);
+      const outcomes = await Promise.allSettled(calls.flat());
+      for (const outcome of outcomes)
+        if (outcome.status === 'rejected') expect(outcome.reason.code).toBe('FileNotFoundError');
+    }
+    expect(await storedBytes()).toBe(0);
   });
 });
 
@@ -150,6 +218,7 @@ describe('M12 another tenant', () => {
       world.call('getFile', { params }, tenantId),
       world.call('downloadFile', { params }, tenantId),
       world.call('deleteFile', { params }, tenantId),
+      world.call('restoreFile', { params }, tenantId),
     ];
     const outcomes = await Promise.allSettled(calls);
     return outcomes.map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : 'answered'));
@@ -158,7 +227,7 @@ describe('M12 another tenant', () => {
   test('U9 gets the same answers as for ids that there are not', async () => {
     const file_id = await world.file(bytes);
     const { upload } = await world.init();
-    const expected = [...Array(5).fill('UploadNotFoundError'), ...Array(3).fill('FileNotFoundError')];
+    const expected = [...Array(5).fill('UploadNotFoundError'), ...Array(4).fill('FileNotFoundError')];
     expect(await answers(unknown, tenant)).toEqual(expected);
     expect(await answers({ upload_id: upload.id, file_id }, otherTenant)).toEqual(expected);
     expect((await world.call('listUploads', {}, otherTenant)).body.items).toEqual([]);
@@ -192,5 +261,51 @@ describe('publishUploadChanges', () => {
       data: { upload_id: upload.id, file_id: after?.file_id, size_bytes: 10 },
     };
     expect(published).toEqual([event, event]);
+  });
+
+  test('U9 has the feed tell of what is answered with 202, or refused', async () => {
+    await world.close();
+    world = await openUploadsWorld({ patienceMs: 5 });
+    const { database } = world;
+    const { log } = world.deps;
+    const bus = new SqliteBus({ database, log });
+    const told: BusEvent[] = [];
+    bus.subscribe('test', ['upload.completed', 'upload.rejected'], async (event) => void told.push(event));
+    const consumers = { uploads: publishUploadChanges({ bus, log }) };
+    const feed = new ChangeFeed({ database, table: 'uploads', consumers, log });
+    const upload = await world.sent(bytes);
+    const slow = (_: number, name: string) => (name === 'completeMultipart' ? setTimeout(50) : undefined);
+    await world.withFaults({ calls: 0, before: slow, after: () => {} }, async () => {
+      expect((await world.complete(upload.id)).status).toBe(202);
+      await world.idle();
+    });
+    await vi.waitFor(async () => expect(await world.state(upload.id)).toBe('completed'));
+    const wrong = await world.sent(bytes, { content_type: 'image/png' });
+    await expect(world.complete(wrong.id)).rejects.toMatchObject({ code: 'ContentMismatchError' });
+    await feed.drain();
+    bus.start();
+    await bus.drain();
+    await bus.stop();
+    const [file] = world.files();
+    const time = world.clock.now().toISOString();
+    const common = { tenant_id: tenant, time };
+    expect(told).toEqual([
+      {
+        ...common,
+        id: `${upload.id}:completed`,
+        type: 'upload.completed',
+        data: { upload_id: upload.id, file_id: file?.file_id, size_bytes: 10 },
+      },
+      {
+        ...common,
+        id: `${wrong.id}:rejected`,
+        type: 'upload.rejected',
+        data: {
+          upload_id: wrong.id,
+          error: { code: 'ContentMismatchError', message: 'the content is not image/png' },
+        },
+      },
+    ]);
+    expect(told.map((event) => BusEvent.parse(event))).toEqual(told);
   });
 });

@@ -32,7 +32,8 @@ const single = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ act: fc.constant('abort' as const), which }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant('sweep' as const) }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant('delete' as const), which }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant('delete' as const), which, permanent: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ act: fc.constant('restore' as const), which }) },
   {
     weight: 2,
     arbitrary: fc.record({ act: fc.constant('wait' as const), ms: fc.constantFrom(1_000, 61_000, 61_000, 7 * DAY_MS) }),
@@ -70,6 +71,7 @@ const EXPECTED = [
   'ChecksumMismatchError',
   'ContentMismatchError',
   'FileNotFoundError',
+  'QuotaExceededError',
 ];
 
 async function tolerate(action: Promise<unknown>): Promise<void> {
@@ -104,8 +106,10 @@ class Play {
     const params = { upload_id: session.upload.id, file_id: session.upload.id.replace('upl_', 'file_') };
     if (step.act === 'send') await this.#send(session, step.content);
     else if (step.act === 'abort') await tolerate(world.call('abortUpload', { params }));
-    else if (step.act === 'delete') await tolerate(world.call('deleteFile', { params }));
-    else await tolerate(this.#complete(session, step.content === null ? undefined : CHECKSUMS[step.content]));
+    else if (step.act === 'restore') await tolerate(world.call('restoreFile', { params }));
+    else if (step.act === 'delete') {
+      await tolerate(world.call('deleteFile', { params, query: step.permanent ? { permanent: 'true' } : {} }));
+    } else await tolerate(this.#complete(session, step.content === null ? undefined : CHECKSUMS[step.content]));
   }
 
   async #open(integrity: 'parts' | 'whole', fits: boolean): Promise<void> {
@@ -133,6 +137,16 @@ class Play {
   }
 }
 
+/** Of sessions of 10 bytes: few of the runs meet none of them. */
+const quotasOfRun = fc.record(
+  {
+    stored_bytes: fc.integer({ min: 10, max: 60 }),
+    bytes_per_day: fc.integer({ min: 30, max: 80 }),
+    open_sessions: fc.integer({ min: 1, max: 4 }),
+  },
+  { requiredKeys: [] },
+);
+
 const numRuns = Number(process.env.PROPERTY_RUNS ?? 60);
 
 describe('sessions under any sequence of acts, faults and late parts', () => {
@@ -143,8 +157,8 @@ describe('sessions under any sequence of acts, faults and late parts', () => {
     const seed = Number(process.env.PROPERTY_SEED ?? 20_260_102);
     const seen = new Map<string, number>();
     await fc.assert(
-      fc.asyncProperty(acts, fc.nat(), async (steps, faultSeed) => {
-        const world = await openUploadsWorld({ patienceMs: 20 });
+      fc.asyncProperty(acts, fc.nat(), quotasOfRun, async (steps, faultSeed, quotas) => {
+        const world = await openUploadsWorld({ patienceMs: 20, quotas });
         const play = new Play(world);
         const random = randomFrom(faultSeed);
         try {
@@ -162,6 +176,10 @@ describe('sessions under any sequence of acts, faults and late parts', () => {
             seen.set(move, (seen.get(move) ?? 0) + 1);
           }
           for (const { state } of world.uploads()) expect(['open', 'completing']).not.toContain(state);
+          world.clock.advance(31 * DAY_MS);
+          await world.purge();
+          expect(world.uploads()).toEqual([]);
+          await world.checkClean();
         } finally {
           await world.close();
         }

@@ -57,7 +57,7 @@ describe('sweepUploads', () => {
     const { error } = await world.withFaults(failing('abortMultipart'), () => abort(upload.id));
     expect(error).toBeUndefined();
     const params = { file_id: await world.file(bytes) };
-    await world.withFaults(failing('delete'), () => world.call('deleteFile', { params }));
+    await world.withFaults(failing('delete'), () => world.call('deleteFile', { params, query: { permanent: 'true' } }));
     await expect(world.call('getFile', { params })).rejects.toMatchObject({ code: 'FileNotFoundError' });
     const left = await world.stored();
     expect([left.multiparts.length, left.objects.length]).toEqual([1, 1]);
@@ -142,6 +142,53 @@ describe('sweepUploads', () => {
     const reports = await Promise.all([world.sweep(), world.sweep()]);
     expect(reports.map(({ expired }) => expired).reduce((a, b) => a + b)).toBe(10);
     expect(reports.map(({ errors }) => errors)).toEqual([0, 0]);
+  });
+});
+
+describe('the records of sessions that have ended', () => {
+  const body = { size_bytes: 10, fingerprint: '10-0123456789abcdef-0123456789abcdef', resume: true };
+
+  test.each([true, false])(
+    'are forgotten after 30 days, the file stays; expired items deleted by then: %o',
+    async (purged) => {
+      const { upload } = await world.init(body, { 'idempotency-key': 'k' });
+      await world.sendAll(upload, bytes);
+      await world.complete(upload.id);
+      const { upload: aborted } = await world.init();
+      await abort(aborted.id);
+      const { upload: left } = await world.init();
+      world.clock.advance(7 * DAY_MS);
+      await world.sweep();
+      world.clock.advance(23 * DAY_MS - 1_000);
+      if (purged) await world.purge();
+      expect(await Promise.all([upload, aborted, left].map(({ id }) => world.state(id)))).toEqual([
+        'completed',
+        'aborted',
+        'expired',
+      ]);
+      world.clock.advance(1_000);
+      if (purged) await world.purge();
+      const calls = [world.state(upload.id), abort(aborted.id), world.complete(upload.id)];
+      for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'UploadNotFoundError' });
+      const listed = await world.call('listUploads');
+      expect(listed.body.items.map(({ id }) => id)).toEqual([left.id]);
+      const files = await world.call('listFiles');
+      expect(files.body.items.map(({ upload_id }) => upload_id)).toEqual([upload.id]);
+      const again = await world.init(body, { 'idempotency-key': 'k' });
+      expect(again.upload.id).not.toBe(upload.id);
+      expect((await world.init(body)).upload.id).toBe(again.upload.id);
+    },
+  );
+
+  test('stay as long as there is something left of them to delete', async () => {
+    const upload = await world.sent(bytes);
+    await world.withFaults(failing('abortMultipart'), async () => {
+      await abort(upload.id);
+      world.clock.advance(40 * DAY_MS);
+      await world.sweep();
+    });
+    await world.purge();
+    expect(await world.state(upload.id)).toBe('aborted');
   });
 });
 
