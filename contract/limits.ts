@@ -39,6 +39,8 @@ export const MAX_MAX_RETRIES = 10;
 export const MAX_TASKS_PER_MAP = 1_500;
 /** A task's output in the ledger; larger ones belong in an artifact (DynamoDB items have at most 400 KB). */
 export const MAX_TASK_OUTPUT_BYTES = 200 * KIB;
+/** A task's checkpoint as JSON: it is made and read in one piece, in the memory of a Lambda. */
+export const MAX_CHECKPOINT_BYTES = 64 * MIB;
 /** A job's input as JSON: well below Step Functions' 256 KiB. */
 export const MAX_JOB_INPUT_BYTES = 64 * KIB;
 

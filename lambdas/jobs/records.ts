@@ -59,7 +59,18 @@ export type TaskRecord = {
   readonly lease_until: number;
   /** The job's attempt that ran it last. */
   readonly job_attempt?: number;
+  readonly checkpoint?: CheckpointRecord;
 };
+
+/** What a run of a task has kept for the next one: JSON, in an object if it is large. */
+export type CheckpointRecord = { readonly json: string } | { readonly object_key: string; readonly sha256: string };
+
+/** An effect outside of Millrace that a task has begun, or done with this result as JSON. */
+export type EffectRecord = {
+  /** Who began it last. */
+  readonly runner: string;
+  readonly begun_at: string;
+} & ({ readonly state: 'begun' } | { readonly state: 'done'; readonly done_at: string; readonly json: string });
 
 /** What the change feed has counted of a job, and what it has told. */
 export type ProgressRecord = Counts & {
@@ -85,6 +96,10 @@ export const artifactKey = (tenantId: TenantId, jobId: string, name: string): Ke
 export const eventKey = (tenantId: TenantId, jobId: string, seq: string): Key => ({
   pk: jobPk(tenantId, jobId),
   sk: `EVENT#${seq}`,
+});
+export const effectKey = (taskKey: Key, name: string): Key => ({
+  pk: taskKey.pk,
+  sk: `${taskKey.sk.replace(/^TASK/, 'ONCE')}#${name}`,
 });
 export const slotsKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'SLOTS' });
 export const queuePk = (tenantId: TenantId) => `T#${tenantId}#QUEUE`;
@@ -114,6 +129,7 @@ export function activeIndex(jobId: JobId): { g2pk: string; g2sk: string } {
 
 export const asJob = (item: Item) => item as unknown as JobRecord;
 export const asTask = (item: Item) => item as unknown as TaskRecord;
+export const asEffect = (item: Item) => item as unknown as EffectRecord;
 const asProgress = (item: Item) => item as unknown as ProgressRecord;
 
 export async function readJob(table: Table, tenantId: TenantId, jobId: string): Promise<JobRecord | undefined> {
