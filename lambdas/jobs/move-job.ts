@@ -3,7 +3,7 @@ import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
 import type { Table, Value, Write } from '../../platform/ports/table.ts';
 import { activeIndex, asJob, type JobRecord, jobKey, queueKey, slotsKey } from './records.ts';
-import { hasEnded, holdsSlot, nextState, type Transition, timestampOf } from './transitions.ts';
+import { hasEnded, holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
 
 interface Change {
   readonly set?: Readonly<Record<string, Value>>;
@@ -57,6 +57,11 @@ export async function moveJob(
   const found = result.failed.find((failure) => failure.index === 0);
   if (!found) return { outcome: 'full' };
   return { outcome: 'changed', job: found.item && asJob(found.item) };
+}
+
+/** What every new attempt of a job begins with. */
+export function newAttempt({ attempt }: JobRecord) {
+  return { set: { attempt: attempt + 1, leg: 1, interruptions: 0 }, remove: [...LATER_TIMESTAMPS, 'continued'] };
 }
 
 /** A tenant's slots are one item: how many are taken, and an attribute for each job that holds one. */

@@ -21,6 +21,8 @@ export type JobRecord = {
   readonly attempt: number;
   /** Executions of an attempt follow each other as its legs, from 1. */
   readonly leg: number;
+  /** What the last leg to end by itself has given on to this one, as JSON. */
+  readonly continued?: string;
   /** Legs of this attempt that were aborted from outside. */
   readonly interruptions: number;
   readonly retry_count: number;

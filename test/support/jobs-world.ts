@@ -57,6 +57,8 @@ const fan: WorkflowEntry = {
   tasks: {},
 };
 
+type Outcome = Pick<Execution, 'output' | 'error'>;
+
 /** Keeps executions in memory; they run no task, and the test says how they end. */
 class TestWorkflows implements Workflows {
   readonly executions = new Map<string, Execution>();
@@ -78,10 +80,10 @@ class TestWorkflows implements Workflows {
     return this.executions.get(name);
   }
 
-  end(name: string, state: ExecutionState, error?: { name: string; cause: string }): void {
+  end(name: string, state: ExecutionState, outcome: Outcome = {}): void {
     const execution = this.executions.get(name);
     if (!execution) throw new Error(`there is no execution ${name}`);
-    this.executions.set(name, { ...execution, state, ...(error ? { error } : {}) });
+    this.executions.set(name, { ...execution, ...outcome, state });
   }
 
   running(): Execution[] {
@@ -264,10 +266,10 @@ export function openJobsWorld(
     },
 
     /** Ends the job's present execution and tells so. */
-    async end(jobId: JobId, state: ExecutionState = 'succeeded', error?: { name: string; cause: string }) {
+    async end(jobId: JobId, state: ExecutionState = 'succeeded', outcome: Outcome = {}) {
       const found = await job(jobId);
       const name = executionName(found);
-      workflows.end(name, state, error);
+      workflows.end(name, state, outcome);
       await settle({ workflow: found.workflow, name });
     },
 

@@ -146,7 +146,7 @@ describe('reading jobs', () => {
 
   test('finds the one failed job behind many others', async () => {
     const failed = await world.started();
-    await world.end(failed, 'failed', { name: 'States.Timeout', cause: 'too slow' });
+    await world.end(failed, 'failed', { error: { name: 'States.Timeout', cause: 'too slow' } });
     for (let count = 0; count < 30; count += 1) await world.create();
     const found = await world.call('listJobs', { query: { limit: 5, state: 'failed', workflow: 'line' } });
     expect(found.body.items.map(({ id }) => id)).toEqual([failed]);
