@@ -2,8 +2,8 @@ import type { JobState } from '../../contract/jobs.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
 import type { Table, Value, Write } from '../../platform/ports/table.ts';
-import { activeIndex, asJob, type JobRecord, jobKey, queueKey, slotsKey } from './records.ts';
-import { hasEnded, holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
+import { asJob, type JobRecord, jobKey, queueKey, slotsKey, stateIndex } from './records.ts';
+import { holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
 
 interface Change {
   readonly set?: Readonly<Record<string, Value>>;
@@ -36,8 +36,9 @@ export async function moveJob(
   if (to !== job.state) set[timestampOf(to)] = now;
   if (to === 'queued') set.due_at ??= now;
   const remove = [...(change.remove ?? [])];
-  if (hasEnded(to)) remove.push('g2pk', 'g2sk');
-  else if (hasEnded(job.state)) Object.assign(set, activeIndex(job.job_id));
+  const index = stateIndex(to, job.tenant_id, job.job_id);
+  if (index) Object.assign(set, index);
+  else remove.push('g2pk', 'g2sk');
   const moved = withChange(job, set, remove);
 
   const { state, attempt, leg } = job;

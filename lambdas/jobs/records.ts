@@ -1,6 +1,7 @@
 import { JobId, type TenantId } from '../../contract/common.ts';
 import type { FileRef, JobError, JobState, TaskState } from '../../contract/jobs.ts';
 import type { Item, Key, Table, Value } from '../../platform/ports/table.ts';
+import { hasEnded } from './transitions.ts';
 
 /** Task counts of a job, and the sums of its tasks' own measures. */
 export type Counts = {
@@ -82,6 +83,8 @@ export type ProgressRecord = Counts & {
   readonly last_seq: string;
   readonly last_event?: string;
   readonly told_state?: JobState;
+  /** When the present attempt began, and how many tasks were completed by then. */
+  readonly run?: { readonly started_at: string; readonly completed: number };
   /** Epoch milliseconds of the last progress event. */
   readonly progress_at: number;
 };
@@ -124,8 +127,18 @@ export const jobListPk = (tenantId: TenantId) => `T#${tenantId}#JOBS`;
 export const ACTIVE_SHARDS = 8;
 export const activePk = (shard: number) => `ACTIVE#${shard}`;
 
-/** Puts a job into the index of those that have not ended; the last characters of a ULID are random. */
-export function activeIndex(jobId: JobId): { g2pk: string; g2sk: string } {
+/** A tenant's failed jobs, by id: its dead letters. */
+export const failedPk = (tenantId: TenantId) => `T#${tenantId}#FAILED`;
+
+/** Where a job is in the index by state: among those that have not ended, among the failed ones, or nowhere. */
+export function stateIndex(
+  state: JobState,
+  tenantId: TenantId,
+  jobId: JobId,
+): { g2pk: string; g2sk: string } | undefined {
+  if (state === 'failed') return { g2pk: failedPk(tenantId), g2sk: jobId };
+  if (hasEnded(state)) return undefined;
+  // The last characters of a ULID are random.
   return { g2pk: activePk(jobId.charCodeAt(jobId.length - 1) % ACTIVE_SHARDS), g2sk: jobId };
 }
 
