@@ -6,7 +6,7 @@ import { MAX_CONTINUATION_BYTES, MAX_LEGS } from '../../contract/limits.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionEnded } from '../../platform/ports/workflows.ts';
 import type { JobsDeps } from './deps.ts';
-import { startExecution } from './dispatch.ts';
+import { dispatch, startExecution } from './dispatch.ts';
 import { hasLiveLease } from './leases.ts';
 import { moveJob, newAttempt } from './move-job.ts';
 import { type Counts, type JobRecord, parseExecutionName, readJob } from './records.ts';
@@ -16,6 +16,8 @@ import { addUp, eachTask } from './tasks.ts';
 const MAX_INTERRUPTIONS = 20;
 /** The first automatic retry is due after this long, each further one after twice as long. */
 const FIRST_RETRY_DELAY_MS = 1_000;
+/** The default of three automatic retries is due within this; a function that waits longer costs more than it is worth. */
+const MAX_WAIT_MS = 5_000;
 const MAX_MESSAGE_LENGTH = 2_000;
 
 const ExecutionInput = z.object({ job: z.object({ tenant_id: TenantId }) });
@@ -24,8 +26,13 @@ const Continuation = z.strictObject({ continue: z.json() });
 /** What Lambda makes of a thrown error. */
 const LambdaCause = z.object({ errorMessage: z.string() });
 
+interface SettleOptions {
+  /** Where reconcile comes but once a minute: how to wait for an automatic retry that is due sooner, to start it then. */
+  readonly sleep?: (ms: number) => Promise<void>;
+}
+
 /** Brings a job to its end, or to its next attempt or leg, when its execution has ended. Safe to repeat. */
-export function settleExecution(deps: JobsDeps): ExecutionEnded {
+export function settleExecution(deps: JobsDeps, { sleep }: SettleOptions = {}): ExecutionEnded {
   return async ({ workflow, name }) => {
     const ref = parseExecutionName(name);
     const execution = ref && (await deps.workflows.describe({ workflow, name }));
@@ -35,8 +42,19 @@ export function settleExecution(deps: JobsDeps): ExecutionEnded {
       return;
     }
     const job = await readJob(deps.table, input.data.job.tenant_id, ref.job_id);
-    if (job?.attempt === ref.attempt && job.leg === ref.leg) await settleJob(deps, job, execution);
+    if (job?.attempt !== ref.attempt || job.leg !== ref.leg) return;
+    if ((await settleJob(deps, job, execution)) && sleep) await startWhenDue(deps, job, sleep);
   };
+}
+
+async function startWhenDue(deps: JobsDeps, settled: JobRecord, sleep: (ms: number) => Promise<void>): Promise<void> {
+  const job = await readJob(deps.table, settled.tenant_id, settled.job_id);
+  if (job?.state !== 'queued' || !job.due_at) return;
+  const dueMs = Date.parse(job.due_at) - deps.clock.now().getTime();
+  if (dueMs > MAX_WAIT_MS) return;
+  // Timers may be a millisecond early.
+  await sleep(Math.max(0, dueMs) + 1);
+  await dispatch(deps, job.tenant_id);
 }
 
 /** `execution` is that of the job's present attempt and leg. Answers whether the job has left its state. */

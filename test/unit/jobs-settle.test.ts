@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { executionName, jobKey } from '../../lambdas/jobs/records.ts';
+import { settleExecution } from '../../lambdas/jobs/settle.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
 let world: JobsWorld;
@@ -257,6 +258,24 @@ describe('automatic retry', () => {
     await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
     await world.end(jobId, 'failed');
     expect(await get(jobId)).toMatchObject({ state: 'failed', retry_count: 3, attempt: 4 });
+  });
+
+  test('is started when it is due by a settler that can wait, if that is soon', async () => {
+    const waits: number[] = [];
+    const sleep = async (ms: number) => {
+      waits.push(ms);
+      world.clock.advance(ms);
+    };
+    const settle = settleExecution(world.deps, { sleep });
+    const jobId = await world.started({ steps: 1 }, { max_retries: 4 });
+    for (const retries of [1, 2, 3, 4]) {
+      await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
+      const name = executionName(await world.job(jobId));
+      world.workflows.end(name, 'failed');
+      await settle({ workflow: 'line', name });
+      expect(await get(jobId)).toMatchObject({ state: retries < 4 ? 'running' : 'queued', retry_count: retries });
+    }
+    expect(waits).toEqual([1_001, 2_001, 4_001]);
   });
 
   test('does not begin for an error that does not heal', async () => {
