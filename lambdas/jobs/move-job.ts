@@ -76,10 +76,17 @@ function slotWrite(job: JobRecord, step: number, runningLimit: number | undefine
   return undefined;
 }
 
-/** Metrics and alarms are made of this line. */
+const COUNTED: Partial<Record<JobState, string>> = {
+  completed: 'JobsCompleted',
+  failed: 'JobsFailed',
+  cancelled: 'JobsCancelled',
+};
+
 function logMove(log: Log, from: JobState, job: JobRecord): void {
   const { tenant_id, job_id, workflow, state, attempt, retry_count, error } = job;
-  log.info('job moved', { tenant_id, job_id, workflow, from, state, attempt, retry_count, code: error?.code });
+  const name = COUNTED[state];
+  const metrics = name ? { values: { [name]: 1 }, by: 'workflow' } : undefined;
+  log.info('job moved', { tenant_id, job_id, workflow, from, state, attempt, retry_count, code: error?.code, metrics });
 }
 
 function withChange(job: JobRecord, set: Readonly<Record<string, Value>>, remove: readonly string[]): JobRecord {

@@ -170,6 +170,18 @@ describe('reconcileJobs', () => {
     expect(await state(jobId)).toBe('running');
   });
 
+  test('tells how long the job has been due that waits longest', async () => {
+    world.close();
+    world = openJobsWorld({ runningLimit: 1 });
+    await world.started();
+    expect((await world.reconcile()).oldest_queued_seconds).toBe(0);
+    await world.create();
+    world.clock.advance(90_000);
+    await world.create();
+    world.clock.advance(10_000);
+    expect((await world.reconcile()).oldest_queued_seconds).toBe(100);
+  });
+
   test('frees a slot that leaked', async () => {
     world.close();
     world = openJobsWorld({ runningLimit: 1 });

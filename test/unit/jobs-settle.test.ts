@@ -58,6 +58,24 @@ describe('settleExecution', () => {
     expect(await world.slots()).toBe(0);
   });
 
+  test('M8 counts jobs that completed, failed or were cancelled, by workflow', async () => {
+    const [completed, failed, cancelled] = [
+      await world.started({ steps: 1 }),
+      await world.started(),
+      await world.create(),
+    ];
+    await runLine(completed, 1);
+    await runLine(failed, 1, 1);
+    await cancel(cancelled);
+    const counted = (world.logged as { metrics?: unknown; workflow?: string }[]).filter(({ metrics }) => metrics);
+    expect(counted.map(({ workflow, metrics }) => [workflow, metrics])).toEqual(
+      ['JobsCompleted', 'JobsFailed', 'JobsCancelled'].map((name) => [
+        'line',
+        { values: { [name]: 1 }, by: 'workflow' },
+      ]),
+    );
+  });
+
   test('takes the error of the first task that failed, not what the event says', async () => {
     const jobId = await world.started({ steps: 3 });
     await world.run(jobId, 'step3', fail('InputDataError', 'third')).catch(() => {});
