@@ -162,6 +162,23 @@ describe('jobs', () => {
     expect(job).toMatchObject({ state: 'completed', retry_count: 1, attempt: 2 });
   });
 
+  it('M8 fails for good after the last automatic retry, and is a dead letter until it is retried by hand', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const { client } = await newTenant();
+    const input = { items: 2, fail_item: 1, heals: true, mended_in: 4 };
+    const events: JobEvent[] = [];
+    const job = await client.jobs.run('drill', input, { maxRetries: 2, onEvent: (event) => events.push(event) });
+    expect(job).toMatchObject({ state: 'failed', retry_count: 2, attempt: 3, error: { code: 'ServiceBusyError' } });
+    const states = events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+    expect(states).toEqual([...Array(3).fill(['queued', 'running']).flat(), 'failed']);
+    const dead = async () => (await client.jobs.list({ state: 'failed' })).items.map(({ id }) => id);
+    expect(await dead()).toEqual([job.id]);
+    await client.jobs.retry(job.id);
+    expect(await client.jobs.wait(job.id)).toMatchObject({ state: 'completed', retry_count: 0, attempt: 4 });
+    expect(await dead()).toEqual([]);
+  });
+
   it('U6 goes on in legs as if it were one run', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
     const events: JobEvent[] = [];
