@@ -119,9 +119,11 @@ export function guardRun(
       await check();
     },
     async during(work) {
-      // What a check finds, the signal tells; a check that fails otherwise is repeated by the next.
-      const checks = setInterval(() => void check().catch(() => undefined), POLL_MS);
-      return work().finally(() => clearInterval(checks));
+      const stop = () => clearInterval(checks);
+      // What a check finds, the signal tells; one that fails otherwise is repeated. Work that goes on after its run, whose
+      // lease is gone then, has no more of them.
+      const checks = setInterval(() => void check().catch(() => controller.signal.aborted && stop()), POLL_MS);
+      return work().finally(stop);
     },
     keep: (checkpoint) =>
       heed(async () => {
