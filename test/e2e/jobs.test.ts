@@ -218,14 +218,12 @@ describe('jobs', () => {
       const input = { rounds: 4, rounds_a_leg: 2, checkpoint_bytes, fail_rounds: [1, 2] };
       const job = await client.jobs.run('rounds', input, { maxRetries: 2 });
       expect([job.state, job.error, job.attempt]).toEqual(['completed', undefined, 3]);
-      const outputs = (await tasksOf(client, job)).map(
-        ({ output }) => output as { attempt: number; same_effect: unknown },
-      );
-      expect(outputs.map(({ attempt, same_effect }) => [attempt, same_effect])).toEqual([
-        [1, null],
-        [2, true],
-        [3, true],
-        [3, null],
+      const outputs = (await tasksOf(client, job)).map(({ output }) => output);
+      expect(outputs).toMatchObject([
+        { attempt: 1, effects: 1, same_effect: null },
+        { attempt: 2, effects: 1, same_effect: true },
+        { attempt: 3, effects: 1, same_effect: true },
+        { attempt: 3, effects: 1, same_effect: null },
       ]);
     },
   );
