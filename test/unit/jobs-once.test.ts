@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { Value } from '../../platform/ports/table.ts';
-import { type JobsWorld, openJobsWorld } from '../support/jobs-world.ts';
+import { type JobsWorld, mortalTable, openJobsWorld } from '../support/jobs-world.ts';
 
 /** From here on, no write of the process arrives. */
 let dead: boolean;
@@ -10,21 +10,7 @@ let dead: boolean;
 let world: JobsWorld;
 beforeEach(() => {
   dead = false;
-  const whenAlive = <Args extends unknown[], Result>(write: (...args: Args) => Promise<Result>) => {
-    return async (...args: Args) => {
-      if (dead) throw new Error('the process has died');
-      return write(...args);
-    };
-  };
-  world = openJobsWorld({
-    wrapTable: (table) => ({
-      get: table.get.bind(table),
-      query: table.query.bind(table),
-      putAll: table.putAll.bind(table),
-      write: whenAlive(table.write.bind(table)),
-      transact: whenAlive(table.transact.bind(table)),
-    }),
-  });
+  world = openJobsWorld({ wrapTable: (table) => mortalTable(table, () => dead) });
 });
 afterEach(() => {
   vi.useRealTimers();

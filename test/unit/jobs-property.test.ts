@@ -5,7 +5,14 @@ import { DomainError } from '../../contract/errors.ts';
 import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
 import { ACTIVE_SHARDS, activePk, executionName, queuePk, slotsKey } from '../../lambdas/jobs/records.ts';
 import { hasEnded, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
-import { type JobsWorld, openJobsWorld, otherTenant, tenant, unsteadyTable } from '../support/jobs-world.ts';
+import {
+  type JobsWorld,
+  mortalTable,
+  openJobsWorld,
+  otherTenant,
+  tenant,
+  unsteadyTable,
+} from '../support/jobs-world.ts';
 
 const STEPS = 3;
 const LIMIT = 2;
@@ -20,7 +27,14 @@ const single = fc.oneof(
   { weight: 3, arbitrary: fc.record({ act: fc.constant('create' as const), other: fc.boolean() }) },
   {
     weight: 8,
-    arbitrary: fc.record({ act: fc.constant('run' as const), which, fails: fc.boolean(), heals: fc.boolean() }),
+    arbitrary: fc.record({
+      act: fc.constant('run' as const),
+      which,
+      fails: fc.boolean(),
+      heals: fc.boolean(),
+      // After so many writes its process dies, or not: a run has five.
+      dies: fc.nat(15),
+    }),
   },
   { weight: 4, arbitrary: fc.record({ act: fc.constant('end' as const), which, as: endings }) },
   { weight: 2, arbitrary: fc.record({ act: fc.constant('tell_again' as const), which }) },
@@ -130,7 +144,10 @@ class Play {
       case 'create':
         return tolerate(this.#create(step.other ? otherTenant : tenant));
       case 'run':
-        return this.#runStep(step.which, step.fails ? (step.heals ? 'ServiceBusyError' : 'InputDataError') : undefined);
+        return this.#runStep(step.which, {
+          dies: step.dies,
+          ...(step.fails ? { fails: step.heals ? 'ServiceBusyError' : 'InputDataError' } : {}),
+        });
       case 'end':
         return this.#end(step.which, step.as);
       case 'tell_again': {
@@ -171,11 +188,19 @@ class Play {
   }
 
   /** The next task of a running execution, as its state machine would run it. */
-  async #runStep(index: number, fails?: 'ServiceBusyError' | 'InputDataError'): Promise<void> {
+  async #runStep(
+    index: number,
+    { fails, dies = 99 }: { fails?: 'ServiceBusyError' | 'InputDataError'; dies?: number } = {},
+  ): Promise<void> {
     const running = this.world.workflows.running();
     const execution = running[index % Math.max(1, running.length)];
     if (!execution) return;
     const { tenant_id, job_id, attempt, leg } = (execution.input as unknown as ExecutionInput).job;
+    let writes = 0;
+    const table = mortalTable(this.world.deps.table, () => {
+      writes += 1;
+      return writes > dies;
+    });
     for (let step = 1; step <= STEPS; step += 1) {
       const task = `${job_id} ${step}`;
       let ended = false;
@@ -192,7 +217,7 @@ class Play {
           this.#going.set(task, (this.#going.get(task) ?? 0) - 1);
         }
       };
-      const run = this.world.run(job_id, `step${step}`, body, { attempt, leg, tenantId: tenant_id });
+      const run = this.world.run(job_id, `step${step}`, body, { attempt, leg, tenantId: tenant_id, table });
       const result = await run.catch((error: unknown) => error);
       if (result instanceof DomainError && EXPECTED.has(result.code)) return;
       expect(result).toBe(step);
