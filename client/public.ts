@@ -1,3 +1,4 @@
+export { MAX_QUEUE_POSITION } from '../contract/limits.ts';
 export { type ClientErrorCode, MillraceError } from './errors.ts';
 export { memoryStateStore } from './memory-state.ts';
 export { type MillraceOptions, paginate, type Verification } from './millrace.ts';

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { FileId, JobId, Timestamp } from './common.ts';
-import { DEFAULT_MAX_RETRIES, MAX_EVENT_WAIT_SECONDS, MAX_MAX_RETRIES } from './limits.ts';
+import { DEFAULT_MAX_RETRIES, MAX_EVENT_WAIT_SECONDS, MAX_MAX_RETRIES, MAX_QUEUE_POSITION } from './limits.ts';
 
 /** The states of a job; the transitions are in `lambdas/jobs/transitions.ts`. */
 export const JOB_STATES = ['creating', 'queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'] as const;
@@ -17,12 +17,16 @@ export type JobError = z.infer<typeof JobError>;
 /** `percent` is rounded down, and 100 only when all planned tasks are completed. */
 export const JobProgress = z.object({
   percent: z.int().check(z.minimum(0), z.maximum(100)),
-  /** What it is doing: the step of the task that last reported. */
+  /**
+   * What it is doing: `queued`; `starting`; while it runs, the step of the task that last began or ended; `finalizing` when
+   * all tasks are done; then the job's state.
+   */
   phase: z.string(),
   completed_tasks: z.int(),
   total_tasks: z.int(),
   /** A measure of the job's own, such as rows scored. */
   detail: z.optional(z.record(z.string(), z.number())),
+  /** While it runs: as if the tasks to come took as long as those that this attempt has done. */
   eta_seconds: z.optional(z.int()),
 });
 export type JobProgress = z.infer<typeof JobProgress>;
@@ -41,6 +45,8 @@ export const Job = z.object({
   state: JobState,
   input: z.record(z.string(), z.unknown()),
   progress: JobProgress,
+  /** Of a queued job, from 1: its place in its tenant's queue. 101 stands for every place beyond 100. */
+  queue_position: z.optional(z.int().check(z.minimum(1), z.maximum(MAX_QUEUE_POSITION + 1))),
   error: z.optional(JobError),
   /** Counts from 1; each retry, by hand or automatic, is a new attempt. */
   attempt: z.int(),

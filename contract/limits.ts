@@ -52,10 +52,18 @@ export const MAX_PAGE_SIZE = 500;
 export const DEFAULT_RUNNING_JOBS_PER_TENANT = 20;
 export const DEFAULT_MAX_RETRIES = 3;
 export const MAX_MAX_RETRIES = 10;
+/** Places in a tenant's queue are told exactly up to this one. */
+export const MAX_QUEUE_POSITION = 100;
 /** A Map state runs at most this many iterations (7 history events each and one retry of 3 stay below Step Functions' 25,000). */
 export const MAX_TASKS_PER_MAP = 1_500;
 /** A task's output in the ledger; larger ones belong in an artifact (DynamoDB items have at most 400 KB). */
 export const MAX_TASK_OUTPUT_BYTES = 200 * KIB;
+/** A task's checkpoint as JSON: it is made and read in one piece, in the memory of a Lambda. */
+export const MAX_CHECKPOINT_BYTES = 64 * MIB;
+/** Executions that one attempt of a job may take, one after the other: 25 million history events. */
+export const MAX_LEGS = 1_000;
+/** What a leg gives on to the next, as JSON; it is kept in the job's row. */
+export const MAX_CONTINUATION_BYTES = 32 * KIB;
 /** A job's input as JSON: well below Step Functions' 256 KiB. */
 export const MAX_JOB_INPUT_BYTES = 64 * KIB;
 

@@ -52,6 +52,8 @@ const Settings = z.strictObject({
   /** For how long deleted files can be restored; 0: their bytes are deleted at once. */
   deletedFileDays: z._default(json(z.int().check(z.minimum(0), z.maximum(3_650))), DELETED_FILE_DAYS),
   logRetentionDays: z._default(json(z.enum(RetentionDays)), RetentionDays.ONE_MONTH),
+  /** An SNS topic that is told when an alarm goes off, and when it ends; docs/runbook.md says what to do. */
+  alarmTopicArn: z.optional(z.string().check(z.startsWith('arn:'))),
   /** A key of the account for bucket and tables, instead of the keys that AWS manages. */
   kmsKeyArn: z.optional(z.string().check(z.startsWith('arn:'))),
   /** Origin in presigned URLs in place of S3's own, for engines whose S3 has another address outside than inside. */

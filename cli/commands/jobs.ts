@@ -1,4 +1,12 @@
-import { type Artifact, type Job, type JobEvent, type Millrace, MillraceError, paginate } from '../../client/index.ts';
+import {
+  type Artifact,
+  type Job,
+  type JobEvent,
+  MAX_QUEUE_POSITION,
+  type Millrace,
+  MillraceError,
+  paginate,
+} from '../../client/index.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit.ts';
 import { formatBytes, formatSeconds, table } from '../output.ts';
 import { showProgress } from '../progress.ts';
@@ -128,11 +136,16 @@ async function artifactsOf(millrace: Millrace, jobId: string): Promise<Artifact[
 
 function describeJob(job: Job): string {
   const { percent, phase, completed_tasks, total_tasks } = job.progress;
-  const state = job.error ? `${job.state}: ${job.error.message} (${job.error.code})` : job.state;
+  const place = job.queue_position === undefined ? '' : `, place ${describePlace(job.queue_position)}`;
+  const state = `${job.state}${place}${job.error ? `: ${job.error.message} (${job.error.code})` : ''}`;
   return [
     `${job.id}  ${job.workflow}  ${state}`,
     `${percent} %, ${completed_tasks} of ${total_tasks} tasks${phase ? `, ${phase}` : ''}, attempt ${job.attempt}`,
   ].join('\n');
+}
+
+function describePlace(position: number): string {
+  return position > MAX_QUEUE_POSITION ? `beyond ${MAX_QUEUE_POSITION}` : String(position);
 }
 
 /** Of many with a number in their names, the first stands for the others. */

@@ -1,11 +1,10 @@
-import { openAuthenticator, openKeys, openSignedObjects } from '../runtime/aws-composition.ts';
+import { openAuthenticator, openKeys, openLog, openSignedObjects } from '../runtime/aws-composition.ts';
 import { createHttpApi } from '../runtime/http.ts';
 import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
-import { createLog } from '../runtime/log.ts';
 import { openJobs } from './aws-deps.ts';
 import { createJobsHandlers } from './handlers.ts';
 
-const log = createLog({ function: 'jobs-api' });
+const log = openLog('jobs-api');
 
 export const handler = lambdaHttpHandler(
   createHttpApi({

@@ -19,7 +19,7 @@ import {
 import { finishCancellation } from './settle.ts';
 import { addUp, isTaskKey } from './tasks.ts';
 import { holdsSlot, timestampOf } from './transitions.ts';
-import { progressView } from './views.ts';
+import { runningView } from './views.ts';
 
 /** Progress is told at most this often a job, and once more when all tasks are done. */
 const PROGRESS_EVERY_MS = 500;
@@ -114,6 +114,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   const detail: Record<string, number> = { ...before?.detail };
   let { completed, total } = before ?? { completed: 0, total: 0 };
   let phase = before?.phase;
+  let run = before?.run;
   let toldState: JobState | undefined = before?.told_state;
   let lastTaskSeq: string | undefined;
   let lastSeq = before?.last_seq ?? '';
@@ -136,6 +137,10 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
     } else if (change.before?.state !== after.state && after.state !== 'creating') {
       const job = asJob(after);
       toldState = job.state;
+      if (job.state === 'running') {
+        run = { started_at: stateTime(job), completed };
+        phase = undefined;
+      }
       events.push({ seq, ttl, ...stateChanged(job, change.before && asJob(change.before).state) });
       busEvents.push(busEvent(job, seq));
     }
@@ -147,7 +152,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   const allDone = completed === total && completed !== (before?.completed ?? 0);
   if (lastTaskSeq && (allDone || now.getTime() - progressAt >= PROGRESS_EVERY_MS)) {
     progressAt = now.getTime();
-    const progress = progressView({ completed, total, detail }, phase ?? 'queued') as { [name: string]: Value };
+    const progress = runningView({ completed, total, detail, phase, run }, now) as { [name: string]: Value };
     events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time: now.toISOString(), progress });
   }
   const lastEvent =
@@ -163,6 +168,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       total,
       detail,
       ...(phase ? { phase } : {}),
+      ...(run ? { run } : {}),
       last_seq: lastSeq,
       last_event: lastEvent,
       ...(toldState ? { told_state: toldState } : {}),

@@ -9,7 +9,7 @@ import { findRequest } from '../runtime/idempotency.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import type { JobsDeps } from './deps.ts';
 import { moveJob } from './move-job.ts';
-import { activeIndex, asJob, type JobRecord, jobKey, jobListPk, readJob } from './records.ts';
+import { asJob, type JobRecord, jobKey, jobListPk, readJob, stateIndex } from './records.ts';
 import { addTasks, stepOrders } from './tasks.ts';
 
 interface CreateJobInput {
@@ -38,7 +38,7 @@ export async function createJob(
     ...jobKey(tenantId, jobId),
     g1pk: jobListPk(tenantId),
     g1sk: jobId,
-    ...activeIndex(jobId),
+    ...stateIndex('creating', tenantId, jobId),
     tenant_id: tenantId,
     job_id: jobId,
     workflow: entry.name,

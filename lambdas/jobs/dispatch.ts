@@ -52,10 +52,14 @@ async function createSlots({ table }: JobsDeps, tenantId: TenantId): Promise<boo
 
 /** Starts the execution of a running job's present attempt and leg; fine if it has been started before. */
 export async function startExecution(deps: JobsDeps, job: JobRecord): Promise<void> {
-  const { tenant_id, job_id, attempt, leg, workflow } = job;
+  const { tenant_id, job_id, attempt, leg, workflow, continued } = job;
   const name = executionName(job);
+  const input = {
+    job: { tenant_id, job_id, attempt, leg },
+    ...(continued === undefined ? {} : { continued: JSON.parse(continued) }),
+  };
   try {
-    await deps.workflows.start({ workflow, name, input: { job: { tenant_id, job_id, attempt, leg } } });
+    await deps.workflows.start({ workflow, name, input });
   } catch (error) {
     if (!(error instanceof DomainError) || errorHeals(error.code)) throw error;
     await moveJob(deps, job, 'fail', { set: { error: { code: error.code, message: error.message } } });

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import type { Job } from '../../contract/jobs.ts';
 import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
 import type { Handlers } from '../runtime/api.ts';
 import { listNewest, nextCursor, pageQuery } from '../runtime/listing.ts';
@@ -6,14 +7,22 @@ import { cancelJob, getJobRecord } from './cancel-job.ts';
 import { createJob } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
 import { listEvents } from './list-events.ts';
-import { artifactKey, asJob, asTask, type JobRecord, jobKey, jobListPk } from './records.ts';
+import { artifactKey, asJob, asTask, failedPk, type JobRecord, jobKey, jobListPk } from './records.ts';
 import { retryJob } from './retry-job.ts';
-import { artifactView, jobView, taskView } from './views.ts';
+import { artifactView, jobView, readQueue, taskView } from './views.ts';
 
 export type { JobsDeps };
 
 export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
-  const view = (job: JobRecord) => jobView(deps, job, deps.clock.now());
+  const views = async (jobs: readonly JobRecord[]) => {
+    const queued = jobs.find(({ state }) => state === 'queued');
+    const queue = queued ? await readQueue(deps.table, queued.tenant_id) : [];
+    return Promise.all(jobs.map((job) => jobView(deps, job, queue)));
+  };
+  const view = async (job: JobRecord) => {
+    const [only] = await views([job]);
+    return only as Job;
+  };
   return {
     async createJob({ caller, headers, body }) {
       const { tenantId } = caller;
@@ -22,15 +31,19 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
     },
 
     async listJobs({ caller, query }) {
-      const list = { pk: jobListPk(caller.tenantId), asked: query, parse: asJob };
+      const { tenantId } = caller;
+      const list =
+        query.state === 'failed'
+          ? ({ pk: failedPk(tenantId), index: 'g2' } as const)
+          : ({ pk: jobListPk(tenantId), index: 'g1' } as const);
       const { items, next } = await listNewest(
         deps.table,
-        list,
+        { ...list, asked: query, parse: asJob },
         (job) =>
           (query.state === undefined || job.state === query.state) &&
           (query.workflow === undefined || job.workflow === query.workflow),
       );
-      return { status: 200, body: { items: await Promise.all(items.map(view)), ...next } };
+      return { status: 200, body: { items: await views(items), ...next } };
     },
 
     async getJob({ caller, params }) {

@@ -2,7 +2,7 @@ import { DomainError } from '../../contract/errors.ts';
 import type { TaskState } from '../../contract/jobs.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Key, Table, Value } from '../../platform/ports/table.ts';
-import { asTask, type TaskRecord } from './records.ts';
+import { asTask, type CheckpointRecord, type TaskRecord } from './records.ts';
 
 /** A runner that has not been heard of for this long has lost its task to whoever claims it next. */
 export const LEASE_MS = 60_000;
@@ -16,6 +16,10 @@ export function hasLiveLease(task: TaskRecord, now: Date): boolean {
   return task.state === 'running' && task.lease_until > now.getTime();
 }
 
+type Claim =
+  | { readonly outcome: 'claimed'; readonly checkpoint: CheckpointRecord | undefined }
+  | { readonly outcome: 'completed'; readonly output: Value };
+
 /**
  * Makes the runner the task's only one until its lease ends, or tells that the task is completed.
  * `TaskBusyError` if another has it.
@@ -25,7 +29,7 @@ export async function claimTask(
   key: Key,
   runnerId: string,
   jobAttempt: number,
-): Promise<{ outcome: 'claimed' } | { outcome: 'completed'; output: Value }> {
+): Promise<Claim> {
   const now = clock.now();
   const claimed = await table.write({
     op: 'update',
@@ -42,23 +46,29 @@ export async function claimTask(
     add: { attempts: 1 },
     remove: ['ended_at', 'error'],
   });
-  if (claimed.ok) return { outcome: 'claimed' };
   if (!claimed.item) throw new Error(`${key.sk} is not in the ledger: plan it, or add it before it runs`);
   const task = asTask(claimed.item);
+  const ours = { outcome: 'claimed', checkpoint: task.checkpoint } as const;
+  if (claimed.ok) return ours;
   if (task.state === 'completed') return { outcome: 'completed', output: task.output ?? null };
   // The answer to our own claim was lost on the way.
-  if (task.runner === runnerId) return { outcome: 'claimed' };
+  if (task.runner === runnerId) return ours;
   throw new DomainError('TaskBusyError', `task ${task.task_id} has another runner`, { task: task.task_id });
 }
 
-/** `LeaseLostError` if another runner has the task. */
-export async function renewLease({ table, clock }: LeaseDeps, key: Key, runnerId: string): Promise<number> {
+/** Answers until when; `LeaseLostError` if another runner has the task. */
+export async function renewLease(
+  { table, clock }: LeaseDeps,
+  key: Key,
+  runnerId: string,
+  set: Readonly<Record<string, Value>> = {},
+): Promise<number> {
   const leaseUntil = clock.now().getTime() + LEASE_MS;
   const renewed = await table.write({
     op: 'update',
     key,
     if: { runner: runnerId, state: 'running' },
-    set: { lease_until: leaseUntil },
+    set: { ...set, lease_until: leaseUntil },
   });
   if (!renewed.ok) throw leaseLost(key);
   return leaseUntil;
@@ -77,6 +87,8 @@ export async function closeTask(
     key,
     if: { runner: runnerId, state: 'running' },
     set: { ...set, state, lease_until: 0, ended_at: clock.now().toISOString() },
+    // What is completed is never run again; others go on from it.
+    ...(state === 'completed' ? { remove: ['checkpoint'] } : {}),
   });
   if (closed.ok) return;
   // Unless the answer to our own write was lost on the way.
@@ -96,6 +108,6 @@ export async function expireLease(table: Table, task: TaskRecord & Key): Promise
   return expired.ok;
 }
 
-function leaseLost(key: Key): DomainError {
+export function leaseLost(key: Key): DomainError {
   return new DomainError('LeaseLostError', `another runner has taken over ${key.sk}`);
 }

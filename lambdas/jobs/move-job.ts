@@ -2,8 +2,8 @@ import type { JobState } from '../../contract/jobs.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
 import type { Table, Value, Write } from '../../platform/ports/table.ts';
-import { activeIndex, asJob, type JobRecord, jobKey, queueKey, slotsKey } from './records.ts';
-import { hasEnded, holdsSlot, nextState, type Transition, timestampOf } from './transitions.ts';
+import { asJob, type JobRecord, jobKey, queueKey, slotsKey, stateIndex } from './records.ts';
+import { holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
 
 interface Change {
   readonly set?: Readonly<Record<string, Value>>;
@@ -36,8 +36,9 @@ export async function moveJob(
   if (to !== job.state) set[timestampOf(to)] = now;
   if (to === 'queued') set.due_at ??= now;
   const remove = [...(change.remove ?? [])];
-  if (hasEnded(to)) remove.push('g2pk', 'g2sk');
-  else if (hasEnded(job.state)) Object.assign(set, activeIndex(job.job_id));
+  const index = stateIndex(to, job.tenant_id, job.job_id);
+  if (index) Object.assign(set, index);
+  else remove.push('g2pk', 'g2sk');
   const moved = withChange(job, set, remove);
 
   const { state, attempt, leg } = job;
@@ -59,6 +60,11 @@ export async function moveJob(
   return { outcome: 'changed', job: found.item && asJob(found.item) };
 }
 
+/** What every new attempt of a job begins with. */
+export function newAttempt({ attempt }: JobRecord) {
+  return { set: { attempt: attempt + 1, leg: 1, interruptions: 0 }, remove: [...LATER_TIMESTAMPS, 'continued'] };
+}
+
 /** A tenant's slots are one item: how many are taken, and an attribute for each job that holds one. */
 function slotWrite(job: JobRecord, step: number, runningLimit: number | undefined): Write | undefined {
   const key = slotsKey(job.tenant_id);
@@ -70,10 +76,17 @@ function slotWrite(job: JobRecord, step: number, runningLimit: number | undefine
   return undefined;
 }
 
-/** Metrics and alarms are made of this line. */
+const COUNTED: Partial<Record<JobState, string>> = {
+  completed: 'JobsCompleted',
+  failed: 'JobsFailed',
+  cancelled: 'JobsCancelled',
+};
+
 function logMove(log: Log, from: JobState, job: JobRecord): void {
   const { tenant_id, job_id, workflow, state, attempt, retry_count, error } = job;
-  log.info('job moved', { tenant_id, job_id, workflow, from, state, attempt, retry_count, code: error?.code });
+  const name = COUNTED[state];
+  const metrics = name ? { values: { [name]: 1 }, by: 'workflow' } : undefined;
+  log.info('job moved', { tenant_id, job_id, workflow, from, state, attempt, retry_count, code: error?.code, metrics });
 }
 
 function withChange(job: JobRecord, set: Readonly<Record<string, Value>>, remove: readonly string[]): JobRecord {

@@ -1,11 +1,12 @@
-import { openObjects } from '../runtime/aws-composition.ts';
-import { createLog } from '../runtime/log.ts';
+import { openLog, openObjects } from '../runtime/aws-composition.ts';
 import { openJobs } from './aws-deps.ts';
 import { reconcileJobs } from './reconcile.ts';
 
-const log = createLog({ function: 'jobs-reconcile' });
+const log = openLog('jobs-reconcile');
 const deps = openJobs({ objects: openObjects(), log });
 
 export async function handler(): Promise<void> {
-  log.info('reconciled', { ...(await reconcileJobs(deps)) });
+  const report = await reconcileJobs(deps);
+  const values = { OldestQueuedSeconds: report.oldest_queued_seconds, ReconcileErrors: report.errors };
+  log.info('reconciled', { ...report, metrics: { values } });
 }

@@ -25,6 +25,8 @@ export interface ReconcileReport {
   leases: number;
   slots: number;
   errors: number;
+  /** How long the job has been due that waits longest. */
+  oldest_queued_seconds: number;
 }
 
 interface ReconcileOptions {
@@ -34,7 +36,17 @@ interface ReconcileOptions {
 
 /** Takes up every job that has not ended and that nothing else will bring further, because an event or a process was lost. */
 export async function reconcileJobs(deps: JobsDeps, options: ReconcileOptions = {}): Promise<ReconcileReport> {
-  const report = { jobs: 0, created: 0, started: 0, settled: 0, cancelled: 0, leases: 0, slots: 0, errors: 0 };
+  const report: ReconcileReport = {
+    jobs: 0,
+    created: 0,
+    started: 0,
+    settled: 0,
+    cancelled: 0,
+    leases: 0,
+    slots: 0,
+    errors: 0,
+    oldest_queued_seconds: 0,
+  };
   const tenants = new Set<TenantId>();
   for await (const job of activeJobs(deps)) {
     report.jobs += 1;
@@ -83,7 +95,11 @@ async function mendJob(
   report: ReconcileReport,
 ): Promise<void> {
   // The index only says where to look. A queued job needs its tenant's dispatch and nothing else.
-  if (indexed.state === 'queued') return;
+  if (indexed.state === 'queued') {
+    const dueMs = deps.clock.now().getTime() - Date.parse(indexed.due_at ?? indexed.created_at);
+    report.oldest_queued_seconds = Math.max(report.oldest_queued_seconds, Math.floor(dueMs / 1_000));
+    return;
+  }
   const job = await readJob(deps.table, indexed.tenant_id, indexed.job_id);
   if (job?.state === 'creating') {
     if (deps.clock.now().getTime() - Date.parse(job.created_at) < CREATING_MS) return;

@@ -1,6 +1,7 @@
 import { JobId, type TenantId } from '../../contract/common.ts';
 import type { FileRef, JobError, JobState, TaskState } from '../../contract/jobs.ts';
 import type { Item, Key, Table, Value } from '../../platform/ports/table.ts';
+import { hasEnded } from './transitions.ts';
 
 /** Task counts of a job, and the sums of its tasks' own measures. */
 export type Counts = {
@@ -21,6 +22,8 @@ export type JobRecord = {
   readonly attempt: number;
   /** Executions of an attempt follow each other as its legs, from 1. */
   readonly leg: number;
+  /** What the last leg to end by itself has given on to this one, as JSON. */
+  readonly continued?: string;
   /** Legs of this attempt that were aborted from outside. */
   readonly interruptions: number;
   readonly retry_count: number;
@@ -59,7 +62,18 @@ export type TaskRecord = {
   readonly lease_until: number;
   /** The job's attempt that ran it last. */
   readonly job_attempt?: number;
+  readonly checkpoint?: CheckpointRecord;
 };
+
+/** What a run of a task has kept for the next one: JSON, in an object if it is large. */
+export type CheckpointRecord = { readonly json: string } | { readonly object_key: string; readonly sha256: string };
+
+/** An effect outside of Millrace that a task has begun, or done with this result as JSON. */
+export type EffectRecord = {
+  /** Who began it last. */
+  readonly runner: string;
+  readonly begun_at: string;
+} & ({ readonly state: 'begun' } | { readonly state: 'done'; readonly done_at: string; readonly json: string });
 
 /** What the change feed has counted of a job, and what it has told. */
 export type ProgressRecord = Counts & {
@@ -69,6 +83,8 @@ export type ProgressRecord = Counts & {
   readonly last_seq: string;
   readonly last_event?: string;
   readonly told_state?: JobState;
+  /** When the present attempt began, and how many tasks were completed by then. */
+  readonly run?: { readonly started_at: string; readonly completed: number };
   /** Epoch milliseconds of the last progress event. */
   readonly progress_at: number;
 };
@@ -85,6 +101,10 @@ export const artifactKey = (tenantId: TenantId, jobId: string, name: string): Ke
 export const eventKey = (tenantId: TenantId, jobId: string, seq: string): Key => ({
   pk: jobPk(tenantId, jobId),
   sk: `EVENT#${seq}`,
+});
+export const effectKey = (taskKey: Key, name: string): Key => ({
+  pk: taskKey.pk,
+  sk: `${taskKey.sk.replace(/^TASK/, 'ONCE')}#${name}`,
 });
 export const slotsKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'SLOTS' });
 export const queuePk = (tenantId: TenantId) => `T#${tenantId}#QUEUE`;
@@ -107,13 +127,24 @@ export const jobListPk = (tenantId: TenantId) => `T#${tenantId}#JOBS`;
 export const ACTIVE_SHARDS = 8;
 export const activePk = (shard: number) => `ACTIVE#${shard}`;
 
-/** Puts a job into the index of those that have not ended; the last characters of a ULID are random. */
-export function activeIndex(jobId: JobId): { g2pk: string; g2sk: string } {
+/** A tenant's failed jobs, by id: its dead letters. */
+export const failedPk = (tenantId: TenantId) => `T#${tenantId}#FAILED`;
+
+/** Where a job is in the index by state: among those that have not ended, among the failed ones, or nowhere. */
+export function stateIndex(
+  state: JobState,
+  tenantId: TenantId,
+  jobId: JobId,
+): { g2pk: string; g2sk: string } | undefined {
+  if (state === 'failed') return { g2pk: failedPk(tenantId), g2sk: jobId };
+  if (hasEnded(state)) return undefined;
+  // The last characters of a ULID are random.
   return { g2pk: activePk(jobId.charCodeAt(jobId.length - 1) % ACTIVE_SHARDS), g2sk: jobId };
 }
 
 export const asJob = (item: Item) => item as unknown as JobRecord;
 export const asTask = (item: Item) => item as unknown as TaskRecord;
+export const asEffect = (item: Item) => item as unknown as EffectRecord;
 const asProgress = (item: Item) => item as unknown as ProgressRecord;
 
 export async function readJob(table: Table, tenantId: TenantId, jobId: string): Promise<JobRecord | undefined> {

@@ -3,9 +3,9 @@ import { DomainError } from '../../contract/errors.ts';
 import { getJobRecord } from './cancel-job.ts';
 import { addPlannedTasks } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
-import { moveJob } from './move-job.ts';
+import { moveJob, newAttempt } from './move-job.ts';
 import type { JobRecord } from './records.ts';
-import { LATER_TIMESTAMPS, nextState } from './transitions.ts';
+import { nextState } from './transitions.ts';
 
 /** Queues an ended job for a new attempt with the same ledger: what is completed is not run again. */
 export async function retryJob(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<JobRecord> {
@@ -15,10 +15,11 @@ export async function retryJob(deps: JobsDeps, tenantId: TenantId, jobId: JobId)
   }
   // The definition may plan more than it did, and a job that was cancelled while it was being created has no tasks yet.
   const tasks = await addPlannedTasks(deps, job);
+  const { set, remove } = newAttempt(job);
   const moved = await moveJob(deps, job, 'retry', {
     // The automatic retries begin anew, too.
-    set: { planned_tasks: tasks, attempt: job.attempt + 1, leg: 1, interruptions: 0, retry_count: 0 },
-    remove: [...LATER_TIMESTAMPS, 'error'],
+    set: { ...set, planned_tasks: tasks, retry_count: 0 },
+    remove: [...remove, 'error'],
   });
   return moved.outcome === 'moved' ? moved.job : retryJob(deps, tenantId, jobId);
 }

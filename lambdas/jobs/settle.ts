@@ -2,27 +2,37 @@ import * as z from 'zod/mini';
 import { TenantId } from '../../contract/common.ts';
 import { errorHeals } from '../../contract/errors.ts';
 import type { JobError } from '../../contract/jobs.ts';
+import { MAX_CONTINUATION_BYTES, MAX_LEGS } from '../../contract/limits.ts';
+import type { Value } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionEnded } from '../../platform/ports/workflows.ts';
 import type { JobsDeps } from './deps.ts';
-import { startExecution } from './dispatch.ts';
+import { dispatch, startExecution } from './dispatch.ts';
 import { hasLiveLease } from './leases.ts';
-import { moveJob } from './move-job.ts';
+import { moveJob, newAttempt } from './move-job.ts';
 import { type Counts, type JobRecord, parseExecutionName, readJob } from './records.ts';
 import { addUp, eachTask } from './tasks.ts';
-import { LATER_TIMESTAMPS } from './transitions.ts';
 
 /** A job whose executions are aborted again and again, as by a task that takes the whole process down, fails. */
 const MAX_INTERRUPTIONS = 20;
 /** The first automatic retry is due after this long, each further one after twice as long. */
 const FIRST_RETRY_DELAY_MS = 1_000;
+/** The default of three automatic retries is due within this; a function that waits longer costs more than it is worth. */
+const MAX_WAIT_MS = 5_000;
 const MAX_MESSAGE_LENGTH = 2_000;
 
 const ExecutionInput = z.object({ job: z.object({ tenant_id: TenantId }) });
+/** What a machine ends with whose job goes on, and nothing else beside it: a next leg's own input has `continued`. */
+const Continuation = z.strictObject({ continue: z.json() });
 /** What Lambda makes of a thrown error. */
 const LambdaCause = z.object({ errorMessage: z.string() });
 
+interface SettleOptions {
+  /** Where reconcile comes but once a minute: how to wait for an automatic retry that is due sooner, to start it then. */
+  readonly sleep?: (ms: number) => Promise<void>;
+}
+
 /** Brings a job to its end, or to its next attempt or leg, when its execution has ended. Safe to repeat. */
-export function settleExecution(deps: JobsDeps): ExecutionEnded {
+export function settleExecution(deps: JobsDeps, { sleep }: SettleOptions = {}): ExecutionEnded {
   return async ({ workflow, name }) => {
     const ref = parseExecutionName(name);
     const execution = ref && (await deps.workflows.describe({ workflow, name }));
@@ -32,8 +42,19 @@ export function settleExecution(deps: JobsDeps): ExecutionEnded {
       return;
     }
     const job = await readJob(deps.table, input.data.job.tenant_id, ref.job_id);
-    if (job?.attempt === ref.attempt && job.leg === ref.leg) await settleJob(deps, job, execution);
+    if (job?.attempt !== ref.attempt || job.leg !== ref.leg) return;
+    if ((await settleJob(deps, job, execution)) && sleep) await startWhenDue(deps, job, sleep);
   };
+}
+
+async function startWhenDue(deps: JobsDeps, settled: JobRecord, sleep: (ms: number) => Promise<void>): Promise<void> {
+  const job = await readJob(deps.table, settled.tenant_id, settled.job_id);
+  if (job?.state !== 'queued' || !job.due_at) return;
+  const dueMs = Date.parse(job.due_at) - deps.clock.now().getTime();
+  if (dueMs > MAX_WAIT_MS) return;
+  // Timers may be a millisecond early.
+  await sleep(Math.max(0, dueMs) + 1);
+  await dispatch(deps, job.tenant_id);
 }
 
 /** `execution` is that of the job's present attempt and leg. Answers whether the job has left its state. */
@@ -41,8 +62,7 @@ export async function settleJob(deps: JobsDeps, job: JobRecord, execution: Execu
   if (execution.state === 'running') return false;
   if (job.state === 'cancelling') return finishCancellation(deps, job);
   if (job.state !== 'running') return false;
-  const settled = execution.state === 'aborted' ? await continueJob(deps, job) : await endJob(deps, job, execution);
-  if (settled) return true;
+  if (await settleRunning(deps, job, execution)) return true;
   // Cancelled since it was read: then this was the execution's end that the cancellation waits for.
   const now = await readJob(deps.table, job.tenant_id, job.job_id);
   return now?.state === 'cancelling' && finishCancellation(deps, now);
@@ -59,14 +79,35 @@ export async function finishCancellation(deps: JobsDeps, job: JobRecord): Promis
   return moved.outcome === 'moved';
 }
 
+async function settleRunning(deps: JobsDeps, job: JobRecord, execution: Execution): Promise<boolean> {
+  if (execution.state === 'aborted') return resumeJob(deps, job);
+  const continuation = Continuation.safeParse(execution.output);
+  if (continuation.success) return continueJob(deps, job, JSON.stringify(continuation.data.continue));
+  return endJob(deps, job, execution);
+}
+
 /** The execution was aborted, but not by a cancellation: by a restart, or by hand. */
-async function continueJob(deps: JobsDeps, job: JobRecord): Promise<boolean> {
-  if (job.interruptions >= MAX_INTERRUPTIONS) {
-    const message = `the execution was aborted ${job.interruptions + 1} times`;
-    return failJob(deps, job, { code: 'InternalError', message });
-  }
-  const set = { leg: job.leg + 1, interruptions: job.interruptions + 1 };
-  const moved = await moveJob(deps, job, 'continue', { set });
+async function resumeJob(deps: JobsDeps, job: JobRecord): Promise<boolean> {
+  const interruptions = job.interruptions + 1;
+  if (interruptions <= MAX_INTERRUPTIONS) return startLeg(deps, job, { interruptions });
+  return failJob(deps, job, { code: 'InternalError', message: `the execution was aborted ${interruptions} times` });
+}
+
+/** The machine has ended before its history grew too long, and says where it goes on. */
+async function continueJob(deps: JobsDeps, job: JobRecord, continued: string): Promise<boolean> {
+  const bytes = Buffer.byteLength(continued);
+  const refused =
+    job.leg >= MAX_LEGS
+      ? `the state machine has not ended after ${MAX_LEGS} legs`
+      : bytes > MAX_CONTINUATION_BYTES
+        ? `the state machine gives on ${bytes} bytes; ${MAX_CONTINUATION_BYTES} are allowed: what is larger belongs in the ledger`
+        : undefined;
+  if (refused) return failJob(deps, job, { code: 'InternalError', message: refused });
+  return startLeg(deps, job, { continued });
+}
+
+async function startLeg(deps: JobsDeps, job: JobRecord, change: Readonly<Record<string, Value>>): Promise<boolean> {
+  const moved = await moveJob(deps, job, 'continue', { set: { ...change, leg: job.leg + 1 } });
   // Should the process die here, reconcile finds a running job without its execution.
   if (moved.outcome === 'moved') await startExecution(deps, moved.job);
   return moved.outcome === 'moved';
@@ -83,18 +124,11 @@ async function endJob(deps: JobsDeps, job: JobRecord, execution: Execution): Pro
 
 async function failJob(deps: JobsDeps, job: JobRecord, error: JobError): Promise<boolean> {
   const again = errorHeals(error.code) && job.retry_count < job.max_retries;
+  const { set, remove } = newAttempt(job);
+  const due = deps.clock.now().getTime() + FIRST_RETRY_DELAY_MS * 2 ** job.retry_count;
+  const retry = { ...set, error, retry_count: job.retry_count + 1, due_at: new Date(due).toISOString() };
   const moved = again
-    ? await moveJob(deps, job, 'requeue', {
-        set: {
-          error,
-          attempt: job.attempt + 1,
-          leg: 1,
-          interruptions: 0,
-          retry_count: job.retry_count + 1,
-          due_at: new Date(deps.clock.now().getTime() + FIRST_RETRY_DELAY_MS * 2 ** job.retry_count).toISOString(),
-        },
-        remove: LATER_TIMESTAMPS,
-      })
+    ? await moveJob(deps, job, 'requeue', { set: retry, remove })
     : await moveJob(deps, job, 'fail', { set: { error } });
   return moved.outcome === 'moved';
 }

@@ -32,10 +32,42 @@ export interface TaskContext<Input> {
   addTasks(tasks: readonly PlannedTask[]): Promise<void>;
   /** Outputs of the completed tasks of a step, by item. */
   outputs(step: string): Promise<readonly { readonly item: number | undefined; readonly output: Value }[]>;
+  /**
+   * Does something outside of Millrace, such as publishing a listing, once in the job's life: what `effect` answers is kept
+   * (at most 200 KB of JSON), and every later call under this name in this task answers with it, in later attempts too.
+   * When an earlier run may have done it and died before it was kept, `find` asks the outside first; without `find`, or when
+   * that finds nothing, `effect` is called again with the same key. So it happens once, given an outside that keeps to
+   * the key or can be asked; docs/jobs.md tells the details. `name`: `a-z 0-9 . - _`, up to 128, unique in the task.
+   * Throws what `effect` and `find` throw; `LeaseLostError` when another runner has taken over.
+   *
+   * @example
+   * const listing = await ctx.once('publish', ({ idempotencyKey }) => shop.publish(offer, idempotencyKey), {
+   *   find: () => shop.findListing(offer.sku),
+   * });
+   */
+  once<T extends Value>(name: string, effect: Effect<T>, options?: OnceOptions<T>): Promise<T>;
+  /**
+   * Keeps a value for the next run of this task, in place of the one before: at most 64 MiB of JSON. It outlives failures,
+   * cancellations and retries, and is dropped when the task completes. Renews the lease, and throws as `tick` does.
+   */
+  checkpoint(value: Value): Promise<void>;
+  /** The value that this run or an earlier one of this task has kept last; undefined if there is none. */
+  lastCheckpoint(): Promise<Value | undefined>;
   /** Stores a file that the job's user gets; the same name again replaces it. `name`: `a-z 0-9 . - _`, up to 128. */
   artifact(artifact: { name: string; body: Uint8Array; contentType: string }): Promise<void>;
   /** The object key of a file of this job that its user doesn't get; gone when the job's data is deleted. */
   scratchKey(name: string): string;
+}
+
+/**
+ * `idempotencyKey`: the same at every try of this effect, and at that of no other, up to 255 printable characters.
+ * `signal`: the run's; while it is not aborted, the task's lease is kept.
+ */
+export type Effect<T> = (effect: { readonly idempotencyKey: string; readonly signal: AbortSignal }) => Promise<T>;
+
+export interface OnceOptions<T> {
+  /** Asks the outside for what an earlier try has done; undefined if that has done nothing. */
+  readonly find?: Effect<T | undefined>;
 }
 
 /** One step of a workflow. Its module exports it as `task`; both platforms run that. */

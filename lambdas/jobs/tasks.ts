@@ -1,6 +1,8 @@
 import type { TenantId } from '../../contract/common.ts';
+import { DomainError } from '../../contract/errors.ts';
+import { KIB, MAX_TASK_OUTPUT_BYTES } from '../../contract/limits.ts';
 import type { PlannedTask, WorkflowEntry } from '../../contract/workflows.ts';
-import { type Item, type Key, MAX_TRANSACTION_WRITES, type Table } from '../../platform/ports/table.ts';
+import { type Item, type Key, MAX_TRANSACTION_WRITES, type Table, type Value } from '../../platform/ports/table.ts';
 import { asTask, jobKey, type TaskRecord } from './records.ts';
 
 const LEDGER_PAGE = 200;
@@ -91,6 +93,16 @@ export async function* eachTask(
     for (const item of page.items) yield { ...asTask(item), pk: item.pk, sk: item.sk };
     cursor = page.cursor;
   } while (cursor);
+}
+
+/** Throws when a result is too large for the ledger. */
+export function checkResult(what: string, result: Value | undefined): Value {
+  const bytes = Buffer.byteLength(JSON.stringify(result ?? null));
+  if (bytes <= MAX_TASK_OUTPUT_BYTES) return result ?? null;
+  throw new DomainError(
+    'InternalError',
+    `${what} has ${bytes} bytes; above ${MAX_TASK_OUTPUT_BYTES / KIB} KiB it belongs in an artifact or a scratch object`,
+  );
 }
 
 /** Adds measures up by name. */

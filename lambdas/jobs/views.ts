@@ -1,48 +1,72 @@
+import type { JobId, TenantId } from '../../contract/common.ts';
 import type { Artifact, Job, JobEvent, JobProgress, Task } from '../../contract/jobs.ts';
+import { MAX_QUEUE_POSITION } from '../../contract/limits.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
 import type { Item, Table } from '../../platform/ports/table.ts';
-import { type Counts, type JobRecord, type ProgressRecord, readProgress, type TaskRecord } from './records.ts';
+import { type Counts, type JobRecord, type ProgressRecord, queuePk, readProgress, type TaskRecord } from './records.ts';
 import { hasEnded } from './transitions.ts';
 
-/** What the API shows of a job. */
-export async function jobView({ table }: { table: Table }, job: JobRecord, now: Date): Promise<Job> {
+/** The first jobs of a tenant's queue, in the order in which they will be started. */
+export async function readQueue(table: Table, tenantId: TenantId): Promise<readonly JobId[]> {
+  const { items } = await table.query({ pk: queuePk(tenantId), limit: MAX_QUEUE_POSITION });
+  return items.map((row) => row.job_id as JobId);
+}
+
+/** What the API shows of a job; `queue` is only looked at for a queued one. */
+export async function jobView(
+  { table, clock }: { table: Table; clock: Clock },
+  job: JobRecord,
+  queue: readonly JobId[],
+): Promise<Job> {
   const { job_id, workflow, state, input, error, attempt, retry_count, max_retries } = job;
   const { created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at } = job;
   const times = { created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at };
-  const progress = await jobProgress(table, job, now);
-  return { id: job_id, workflow, state, input, progress, error, attempt, retry_count, max_retries, ...times };
+  const progress = await jobProgress(table, job, clock.now());
+  const queue_position = state === 'queued' ? positionIn(queue, job_id) : undefined;
+  const place = { state, input, progress, queue_position, error };
+  return { id: job_id, workflow, ...place, attempt, retry_count, max_retries, ...times };
+}
+
+/** Undefined for a job that was started since it was read. */
+function positionIn(queue: readonly JobId[], jobId: JobId): number | undefined {
+  const at = queue.indexOf(jobId);
+  if (at >= 0) return at + 1;
+  return queue.length === MAX_QUEUE_POSITION ? MAX_QUEUE_POSITION + 1 : undefined;
 }
 
 async function jobProgress(table: Table, job: JobRecord, now: Date): Promise<JobProgress> {
   // The change feed may be some way behind; the counts of a completed job are exact.
   if (job.final_counts) return progressView(job.final_counts, job.state);
   const counted = await readProgress(table, job.tenant_id, job.job_id);
-  const counts = counted ?? { completed: 0, total: 0, detail: {} };
-  const { completed } = counts;
-  const total = Math.max(counts.total, job.planned_tasks);
-  const progress = progressView({ ...counts, total }, phaseOf(job, counted));
-  const eta = etaSeconds(job, completed, total, now);
-  return eta === undefined ? progress : { ...progress, eta_seconds: eta };
+  const counts = {
+    completed: counted?.completed ?? 0,
+    total: Math.max(counted?.total ?? 0, job.planned_tasks),
+    detail: counted?.detail ?? {},
+  };
+  if (job.state !== 'running') return progressView(counts, job.state === 'creating' ? 'queued' : job.state);
+  // What was counted of an attempt before tells nothing of this one.
+  const current = counted?.run?.started_at === job.started_at ? counted : undefined;
+  return runningView({ ...counts, phase: current?.phase, run: current?.run }, now);
 }
 
 /** 100 only when all tasks known so far are completed. */
-export function progressView({ completed, total, detail }: Counts, phase: string) {
+function progressView({ completed, total, detail }: Counts, phase: string): JobProgress {
   const percent = total === 0 ? 0 : Math.floor((100 * completed) / total);
   const measures = Object.keys(detail).length > 0 ? { detail } : {};
   return { percent, phase, completed_tasks: completed, total_tasks: total, ...measures };
 }
 
-function phaseOf(job: JobRecord, counted: ProgressRecord | undefined): string {
-  if (job.state === 'creating') return 'queued';
-  if (job.state !== 'running') return job.state;
-  if (counted && counted.total > 0 && counted.completed === counted.total) return 'finalizing';
-  return counted?.phase ?? 'starting';
-}
-
-/** As if all tasks took the same time; unknown once a retry has skipped some. */
-function etaSeconds(job: JobRecord, completed: number, total: number, now: Date): number | undefined {
-  if (job.state !== 'running' || !job.started_at || completed === 0 || job.attempt > 1) return undefined;
-  const elapsedMs = now.getTime() - Date.parse(job.started_at);
-  return Math.ceil((elapsedMs * (total - completed)) / completed / 1_000);
+/** Of a job that runs. */
+export function runningView(
+  { phase, run, ...counts }: Counts & { phase: ProgressRecord['phase']; run: ProgressRecord['run'] },
+  now: Date,
+): JobProgress {
+  const { completed, total } = counts;
+  const done = completed - (run?.completed ?? completed);
+  const progress = progressView(counts, total > 0 && completed === total ? 'finalizing' : (phase ?? 'starting'));
+  if (!run || done === 0) return progress;
+  const elapsedMs = now.getTime() - Date.parse(run.started_at);
+  return { ...progress, eta_seconds: Math.ceil((elapsedMs * (total - completed)) / done / 1_000) };
 }
 
 /** A task that its runner left without a word shows as running only as long as its job may still take it up. */

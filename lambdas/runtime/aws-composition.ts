@@ -13,7 +13,7 @@ import { createKeyStore, type KeyStore } from './api-keys.ts';
 import { type Authenticate, createAuthenticator } from './auth.ts';
 import { jsonText, readConfig } from './config.ts';
 import { JwtIssuer } from './jwt.ts';
-import type { Log } from './log.ts';
+import { createLog, type Log } from './log.ts';
 
 // What the Lambda entries are made of. Each function reads the variables that it needs, so that an entry's bundle, its
 // environment and its permissions hold only what it uses. Entries call them when they load.
@@ -62,6 +62,12 @@ export function openSignedObjects(): S3ObjectStore {
 
 function openS3(config: { MILLRACE_PUBLIC_S3_ENDPOINT?: string | undefined }) {
   return createS3Client({ forcePathStyle: config.MILLRACE_PUBLIC_S3_ENDPOINT !== undefined });
+}
+
+/** The log of a function that tells metrics, too. */
+export function openLog(name: string): Log {
+  const config = readConfig({ METRICS_NAMESPACE: z.string() });
+  return createLog({ function: name }, undefined, config.METRICS_NAMESPACE);
 }
 
 export function openBus(): EventBridgeBus {

@@ -16,16 +16,21 @@ export function nextCursor({ cursor }: Pick<Page, 'cursor'>): { next_cursor?: st
   return cursor === undefined ? {} : { next_cursor: cursor };
 }
 
-/** The newest items of a list in `g1` that match. A page may be shorter than asked for. */
+/** The newest items of a list, in `g1` unless it says otherwise, that match. A page may be shorter than asked for. */
 export async function listNewest<Listed extends object>(
   table: Table,
-  list: { readonly pk: string; readonly asked: PageAsked; readonly parse: (item: Item) => Listed },
+  list: {
+    readonly pk: string;
+    readonly index?: 'g1' | 'g2';
+    readonly asked: PageAsked;
+    readonly parse: (item: Item) => Listed;
+  },
   matches: (listed: Listed) => boolean = () => true,
 ): Promise<{ items: Listed[]; next: { next_cursor?: string } }> {
-  const { pk, asked, parse } = list;
+  const { pk, index = 'g1', asked, parse } = list;
   let { cursor } = asked;
   for (let read = 1; ; read += 1) {
-    const page = await table.query({ ...pageQuery({ limit: asked.limit, cursor }), pk, index: 'g1', descending: true });
+    const page = await table.query({ ...pageQuery({ limit: asked.limit, cursor }), pk, index, descending: true });
     const items = page.items.map(parse).filter(matches);
     if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
     cursor = page.cursor;

@@ -1,4 +1,5 @@
 import { type App, ArnFormat, Duration, Stack } from 'aws-cdk-lib';
+import { ComparisonOperator, type IMetric, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
@@ -8,6 +9,7 @@ import { ContextTable } from '../constructs/context-table.ts';
 import { DeadLetterQueue } from '../constructs/dead-letter-queue.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
 import { runEvery } from '../constructs/run-every.ts';
+import { RunbookAlarm } from '../constructs/runbook-alarm.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
 import { type Settings, stateMachineName } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
@@ -38,6 +40,7 @@ export class JobsStack extends Stack {
       BUS_NAME: bus.eventBusName,
       STATE_MACHINE_ARN_PREFIX: executions.arnPrefix,
       RUNNING_JOBS_PER_TENANT: String(settings.runningJobsPerTenant),
+      METRICS_NAMESPACE: settings.prefix,
       ...foundation.bucketEnvironment,
     };
 
@@ -104,7 +107,45 @@ export class JobsStack extends Stack {
     bus.grantPutEventsTo(feed);
     executions.allowStop(this.api.role);
     for (const worker of [feed, settle, reconcile]) executions.allowAll(worker.role);
+    addAlarms(this, settings, { feed, settle, reconcile, deadLetters });
   }
+}
+
+interface Watched {
+  readonly feed: NodeFunction;
+  readonly settle: NodeFunction;
+  readonly reconcile: NodeFunction;
+  readonly deadLetters: DeadLetterQueue;
+}
+
+function addAlarms(stack: Stack, settings: Settings, { feed, settle, reconcile, deadLetters }: Watched): void {
+  const period = Duration.minutes(5);
+  const own = (metricName: string, statistic: string) =>
+    new Metric({ namespace: settings.prefix, metricName, statistic, period });
+  const alarm = (id: string, heading: string, says: string, metric: IMetric, threshold: number, more = {}) =>
+    new RunbookAlarm(stack, id, { settings, heading, says, metric, threshold, evaluationPeriods: 1, ...more });
+
+  alarm('JobsFailed', 'jobs-failed', 'Jobs have failed for good.', own('JobsFailed', 'Sum'), 1);
+  // What one event or batch goes wrong with for good is tried three times and more.
+  for (const [name, worker] of Object.entries({ Feed: feed, Settle: settle, Reconcile: reconcile })) {
+    const says = `${name} of jobs throws errors.`;
+    alarm(`${name}Fails`, `jobs-${name.toLowerCase()}-fails`, says, worker.metricErrors({ period }), 3);
+  }
+  // One trouble that stays is told every minute.
+  const stuck = 'Jobs are in a state that reconcile cannot bring further.';
+  alarm('Stuck', 'jobs-stuck', stuck, own('ReconcileErrors', 'Sum'), 3);
+  const stopped = 'Reconcile has not run for 10 minutes.';
+  alarm('ReconcileStopped', 'jobs-reconcile-stopped', stopped, reconcile.metricInvocations({ period }), 0, {
+    comparisonOperator: ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
+    treatMissingData: TreatMissingData.BREACHING,
+    evaluationPeriods: 2,
+  });
+  const lag = feed.metric('IteratorAge', { statistic: Stats.MAXIMUM, period });
+  alarm('FeedLags', 'jobs-feed-lags', 'Changes of jobs wait for more than a minute to be consumed.', lag, 60_000);
+  const waits = 'A queued job has been due for more than an hour.';
+  alarm('QueueWaits', 'jobs-queue-waits', waits, own('OldestQueuedSeconds', Stats.MAXIMUM), 3_600);
+  const letters = deadLetters.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, period });
+  alarm('HasDeadLetters', 'jobs-dead-letters', 'Events or changes of jobs could not be delivered.', letters, 1);
 }
 
 /** The workflows' executions, by the names of their state machines. */

@@ -23,7 +23,7 @@ export class WorkflowStack extends Stack {
       const taskFunction = new TaskFunction(this, state, { settings, description, task, environment });
       jobs.table.allowReadAndWrite(taskFunction.role);
       foundation.bucket.allowObjects(taskFunction.role, 'tenant/*', 'Get');
-      foundation.bucket.allowObjects(taskFunction.role, 'tenant/*/jobs/*', 'Put');
+      foundation.bucket.allowObjects(taskFunction.role, 'tenant/*/jobs/*', 'Put', 'Delete');
       foundation.bucket.allowList(taskFunction.role);
       return [state, taskFunction] as const;
     });

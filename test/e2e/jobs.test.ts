@@ -162,6 +162,72 @@ describe('jobs', () => {
     expect(job).toMatchObject({ state: 'completed', retry_count: 1, attempt: 2 });
   });
 
+  it('M8 fails for good after the last automatic retry, and is a dead letter until it is retried by hand', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const { client } = await newTenant();
+    const input = { items: 2, fail_item: 1, heals: true, mended_in: 4 };
+    const events: JobEvent[] = [];
+    const job = await client.jobs.run('drill', input, { maxRetries: 2, onEvent: (event) => events.push(event) });
+    expect(job).toMatchObject({ state: 'failed', retry_count: 2, attempt: 3, error: { code: 'ServiceBusyError' } });
+    const states = events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+    expect(states).toEqual([...Array(3).fill(['queued', 'running']).flat(), 'failed']);
+    const dead = async () => (await client.jobs.list({ state: 'failed' })).items.map(({ id }) => id);
+    expect(await dead()).toEqual([job.id]);
+    await client.jobs.retry(job.id);
+    expect(await client.jobs.wait(job.id)).toMatchObject({ state: 'completed', retry_count: 0, attempt: 4 });
+    expect(await dead()).toEqual([]);
+  });
+
+  it('U6 goes on in legs as if it were one run', { timeout: TIMEOUT }, async () => {
+    const { client } = await newTenant();
+    const events: JobEvent[] = [];
+    const job = await client.jobs.run(
+      'rounds',
+      { rounds: 7, rounds_a_leg: 3 },
+      { onEvent: (event) => events.push(event) },
+    );
+    expect([job.state, job.error, job.attempt]).toEqual(['completed', undefined, 1]);
+    const tasks = await tasksOf(client, job);
+    expect(tasks.map(({ state, attempts }) => [state, attempts])).toEqual(Array(7).fill(['completed', 1]));
+    const states = events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+    expect(states).toEqual(['queued', 'running', 'completed']);
+  });
+
+  it('U8 cancels a job that goes on in legs', { timeout: TIMEOUT }, async () => {
+    const { client } = await newTenant();
+    const job = await client.jobs.create('rounds', { rounds: 200, rounds_a_leg: 1, round_ms: 50 });
+    await until('some legs have ended', async () => {
+      const { progress } = await client.jobs.get(job.id);
+      return progress.completed_tasks >= 3 ? true : undefined;
+    });
+    await client.jobs.cancel(job.id);
+    expect((await client.jobs.wait(job.id)).state).toBe('cancelled');
+    const tasks = await tasksOf(client, job);
+    expect(tasks.filter(({ state }) => state === 'running')).toEqual([]);
+    expect(tasks.at(-1)?.attempts).toBe(0);
+  });
+
+  it.each([100, 100_000])(
+    'M6 does an effect once and goes on from its checkpoint of %i bytes, over retries and legs',
+    {
+      timeout: TIMEOUT,
+    },
+    async (checkpoint_bytes) => {
+      const { client } = await newTenant();
+      const input = { rounds: 4, rounds_a_leg: 2, checkpoint_bytes, fail_rounds: [1, 2] };
+      const job = await client.jobs.run('rounds', input, { maxRetries: 2 });
+      expect([job.state, job.error, job.attempt]).toEqual(['completed', undefined, 3]);
+      const outputs = (await tasksOf(client, job)).map(({ output }) => output);
+      expect(outputs).toMatchObject([
+        { attempt: 1, effects: 1, same_effect: null },
+        { attempt: 2, effects: 1, same_effect: true },
+        { attempt: 3, effects: 1, same_effect: true },
+        { attempt: 3, effects: 1, same_effect: null },
+      ]);
+    },
+  );
+
   it('U6 answers the same Idempotency-Key with the same job', { timeout: TIMEOUT }, async () => {
     const { apiKey } = await newTenant();
     const body = { workflow: 'drill', input: { items: 1 } };

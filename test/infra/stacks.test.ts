@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Match } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../contract/errors.ts';
@@ -123,6 +124,51 @@ describe('dead letters', () => {
     const targets = of('AWS::Events::Rule').flatMap(({ properties }) => properties.Targets);
     expect(targets).toHaveLength(3);
     for (const target of targets) expect(target.DeadLetterConfig).toEqual({ Arn: expect.anything() });
+  });
+});
+
+describe('alarms', () => {
+  const runbook = readFileSync('docs/runbook.md', 'utf8');
+  const anchors = [...runbook.matchAll(/^## (.+)$/gm)].map(([, heading = '']) =>
+    heading.toLowerCase().replace(/ /g, '-'),
+  );
+  const alarms = of('AWS::CloudWatch::Alarm').map(({ properties }) => properties);
+
+  test('link a heading of the runbook each, and every heading has its alarm', () => {
+    const linked = alarms.map(
+      ({ AlarmDescription: text }) => /\. What to do: docs\/runbook\.md#(\S+)$/.exec(text)?.[1],
+    );
+    expect(linked.sort()).toEqual(anchors.sort());
+    expect(alarms.map(({ AlarmName }) => AlarmName.replace('millrace-', '')).sort()).toEqual(linked);
+  });
+
+  test('M8 go off by one job that failed for good', () => {
+    expect(alarms.find(({ AlarmName }) => AlarmName === 'millrace-jobs-failed')).toMatchObject({
+      Namespace: 'millrace',
+      MetricName: 'JobsFailed',
+      Statistic: 'Sum',
+      Threshold: 1,
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      TreatMissingData: 'notBreaching',
+    });
+    const environments = of('AWS::Lambda::Function').map(({ properties }) => properties.Environment.Variables);
+    expect(environments.filter(({ METRICS_NAMESPACE }) => METRICS_NAMESPACE === 'millrace')).toHaveLength(4);
+  });
+
+  test('go off when reconcile does not run at all', () => {
+    expect(alarms.find(({ AlarmName }) => AlarmName === 'millrace-jobs-reconcile-stopped')).toMatchObject({
+      MetricName: 'Invocations',
+      TreatMissingData: 'breaching',
+    });
+  });
+
+  test('tell the topic of the settings, or nobody', () => {
+    expect(alarms.some(({ AlarmActions }) => AlarmActions)).toBe(false);
+    const alarmTopicArn = 'arn:aws:sns:us-east-1:111111111111:operators';
+    const { templates: told } = synthesize({ context: { alarmTopicArn } });
+    for (const { properties } of resourcesOf(told, 'AWS::CloudWatch::Alarm')) {
+      expect(properties).toMatchObject({ AlarmActions: [alarmTopicArn], OKActions: [alarmTopicArn] });
+    }
   });
 });
 

@@ -22,7 +22,7 @@ import { createLog } from '../../lambdas/runtime/log.ts';
 import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
-import type { Change, Item, Table, Value } from '../../platform/ports/table.ts';
+import type { Change, Item, Table, Value, Write } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionState, Workflows } from '../../platform/ports/workflows.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -57,6 +57,8 @@ const fan: WorkflowEntry = {
   tasks: {},
 };
 
+type Outcome = Pick<Execution, 'output' | 'error'>;
+
 /** Keeps executions in memory; they run no task, and the test says how they end. */
 class TestWorkflows implements Workflows {
   readonly executions = new Map<string, Execution>();
@@ -78,10 +80,10 @@ class TestWorkflows implements Workflows {
     return this.executions.get(name);
   }
 
-  end(name: string, state: ExecutionState, error?: { name: string; cause: string }): void {
+  end(name: string, state: ExecutionState, outcome: Outcome = {}): void {
     const execution = this.executions.get(name);
     if (!execution) throw new Error(`there is no execution ${name}`);
-    this.executions.set(name, { ...execution, state, ...(error ? { error } : {}) });
+    this.executions.set(name, { ...execution, ...outcome, state });
   }
 
   running(): Execution[] {
@@ -112,6 +114,26 @@ export function unsteadyTable(table: Table, random: () => number, faultRate: num
   return wrapped;
 }
 
+/** Refuses the writes that `isDead` names, as a process does that has died before them. */
+export function mortalTable(table: Table, isDead: (writes: readonly Write[]) => boolean): Table {
+  const check = (writes: readonly Write[]) => {
+    if (isDead(writes)) throw new DomainError('ServiceBusyError', 'the process has died');
+  };
+  return {
+    get: table.get.bind(table),
+    query: table.query.bind(table),
+    putAll: table.putAll.bind(table),
+    async write(write) {
+      check([write]);
+      return table.write(write);
+    },
+    async transact(writes) {
+      check(writes);
+      return table.transact(writes);
+    },
+  };
+}
+
 export interface RunOptions {
   readonly item?: number;
   readonly runnerId?: string;
@@ -120,6 +142,8 @@ export interface RunOptions {
   readonly attempt?: number;
   readonly leg?: number;
   readonly tenantId?: TenantId;
+  /** The runner's own way to the ledger. */
+  readonly table?: Table;
 }
 
 type Body = (ctx: Parameters<TaskDefinition['run']>[0]) => Promise<Value>;
@@ -256,18 +280,23 @@ export function openJobsWorld(
       const { attempt = now.attempt, leg = now.leg, item } = options;
       runners += 1;
       const payload = { job: { tenant_id, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
-      return runTask(deps, defineTask(workflow === 'fan' ? fan : line, step, body), payload, {
-        runnerId: options.runnerId ?? `runner-${runners}`,
-        signal: options.signal ?? new AbortController().signal,
-        deadline: new Date(clock.now().getTime() + (options.seconds ? options.seconds * 1_000 : HOUR_MS)),
-      });
+      return runTask(
+        { ...deps, table: options.table ?? table },
+        defineTask(workflow === 'fan' ? fan : line, step, body),
+        payload,
+        {
+          runnerId: options.runnerId ?? `runner-${runners}`,
+          signal: options.signal ?? new AbortController().signal,
+          deadline: new Date(clock.now().getTime() + (options.seconds ? options.seconds * 1_000 : HOUR_MS)),
+        },
+      );
     },
 
     /** Ends the job's present execution and tells so. */
-    async end(jobId: JobId, state: ExecutionState = 'succeeded', error?: { name: string; cause: string }) {
+    async end(jobId: JobId, state: ExecutionState = 'succeeded', outcome: Outcome = {}) {
       const found = await job(jobId);
       const name = executionName(found);
-      workflows.end(name, state, error);
+      workflows.end(name, state, outcome);
       await settle({ workflow: found.workflow, name });
     },
 

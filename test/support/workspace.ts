@@ -17,7 +17,7 @@ const NEEDED = [
   'tsconfig.json',
 ];
 /** Workflows of test/fixtures that the tests add: `tiny` is the one of docs/add-a-workflow.md. */
-const ADDED = ['tiny', 'drill'];
+const ADDED = ['tiny', 'drill', 'rounds'];
 
 export interface Workspace {
   readonly folder: string;

@@ -346,6 +346,19 @@ describe('jobs', () => {
     expect(stdout).toContain('failed: no rows (InputDataError)');
     expect(stdout).toMatch(/greet\s+completed\s+1/);
   });
+
+  it('U11 tells the place of a queued job', async () => {
+    playJob('failed');
+    const progress = { percent: 0, phase: 'queued', completed_tasks: 0, total_tasks: 1 };
+    const queued = { id: JOB, workflow: 'tiny', state: 'queued', attempt: 1, progress };
+    for (const [queue_position, place] of [
+      [3, 'place 3'],
+      [101, 'place beyond 100'],
+    ]) {
+      server.answers[`GET /jobs/${JOB}`] = () => ({ body: { ...queued, queue_position } });
+      expect((await run(['job', JOB])).stdout).toContain(`${JOB}  tiny  queued, ${place}\n`);
+    }
+  });
 });
 
 describe('errors', () => {

@@ -96,6 +96,39 @@ describe('the change feed of jobs', () => {
     expect(await get()).toMatchObject({ percent: 100, phase: 'finalizing', eta_seconds: 0 });
   });
 
+  test('tells the estimate and the phase with the progress, too', async () => {
+    const jobId = await world.started({ steps: 2 });
+    for (const step of ['step1', 'step2']) {
+      world.clock.advance(3_000);
+      await world.run(jobId, step);
+      await world.drain();
+    }
+    const progress = (await list(jobId)).items.flatMap((event) =>
+      event.type === 'job.progress' ? [event.progress] : [],
+    );
+    expect(progress).toMatchObject([
+      { phase: 'step1', eta_seconds: 3 },
+      { phase: 'finalizing', eta_seconds: 0 },
+    ]);
+  });
+
+  test('estimates a retry by what it does itself', async () => {
+    const jobId = await world.started({ steps: 4 });
+    const get = async () => (await world.call('getJob', { params: { job_id: jobId } })).body.progress;
+    await world.run(jobId, 'step1');
+    world.clock.advance(10_000);
+    await world.end(jobId, 'failed');
+    await world.call('retryJob', { params: { job_id: jobId } });
+    world.clock.advance(10_000);
+    await world.drain();
+    const starting = await get();
+    expect([starting.phase, starting.percent, starting.eta_seconds]).toEqual(['starting', 25, undefined]);
+    world.clock.advance(5_000);
+    await world.run(jobId, 'step2');
+    await world.drain();
+    expect(await get()).toMatchObject({ phase: 'step2', percent: 50, eta_seconds: 10 });
+  });
+
   test('counts the tasks that are found later', async () => {
     const jobId = await world.started({}, { workflow: 'fan' });
     await world.run(jobId, 'split', async (ctx) => {

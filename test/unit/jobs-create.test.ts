@@ -146,12 +146,46 @@ describe('reading jobs', () => {
 
   test('finds the one failed job behind many others', async () => {
     const failed = await world.started();
-    await world.end(failed, 'failed', { name: 'States.Timeout', cause: 'too slow' });
+    await world.end(failed, 'failed', { error: { name: 'States.Timeout', cause: 'too slow' } });
     for (let count = 0; count < 30; count += 1) await world.create();
     const found = await world.call('listJobs', { query: { limit: 5, state: 'failed', workflow: 'line' } });
     expect(found.body.items.map(({ id }) => id)).toEqual([failed]);
     const none = await world.call('listJobs', { query: { limit: 5, state: 'failed', workflow: 'fan' } });
     expect(none.body.items).toEqual([]);
+  });
+
+  test('lists a failed job until it is retried', async () => {
+    const failed = await world.started();
+    await world.end(failed, 'failed');
+    const list = async () => (await world.call('listJobs', { query: { limit: 5, state: 'failed' } })).body.items;
+    expect((await list()).map(({ id }) => id)).toEqual([failed]);
+    expect((await world.call('listJobs', { query: { limit: 5, state: 'failed' } }, otherTenant)).body.items).toEqual(
+      [],
+    );
+    await world.call('retryJob', { params: { job_id: failed } });
+    expect(await list()).toEqual([]);
+  });
+
+  test('U11 tells the place in the queue, exactly up to 100', async () => {
+    for (let count = 0; count < 5; count += 1) await world.started();
+    const ids: JobId[] = [];
+    for (let count = 0; count < 102; count += 1) {
+      world.clock.advance(1);
+      ids.push(await world.create());
+    }
+    await world.drain();
+    const place = async (jobId: JobId) =>
+      (await world.call('getJob', { params: { job_id: jobId } })).body.queue_position;
+    const places = async () => Promise.all([0, 1, 99, 100, 101].map((at) => place(ids[at] as JobId)));
+    expect(await places()).toEqual([1, 2, 100, 101, 101]);
+    await world.call('cancelJob', { params: { job_id: ids[0] as JobId } });
+    expect(await places()).toEqual([undefined, 1, 99, 100, 101]);
+    const { items } = (await world.call('listJobs', { query: { limit: 500 } })).body;
+    expect(items.map(({ queue_position }) => queue_position)).toEqual([
+      101,
+      ...Array.from({ length: 100 }, (_, at) => 100 - at),
+      ...Array(6).fill(undefined),
+    ]);
   });
 
   test('lists the workflows with the JSON Schema of their input', async () => {
@@ -163,8 +197,8 @@ describe('reading jobs', () => {
   test('keeps a job in the index of active jobs until it ends', async () => {
     const jobId = await world.started();
     const key = jobKey((await world.job(jobId)).tenant_id, jobId);
-    expect(await world.table.get(key)).toHaveProperty('g2pk');
-    await world.end(jobId, 'failed');
+    expect(await world.table.get(key)).toHaveProperty('g2pk', expect.stringMatching(/^ACTIVE#/));
+    await world.end(jobId, 'succeeded');
     expect(await world.table.get(key)).not.toHaveProperty('g2pk');
   });
 });

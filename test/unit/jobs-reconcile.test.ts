@@ -2,38 +2,23 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { createJob } from '../../lambdas/jobs/create-job.ts';
 import { jobKey, slotsKey } from '../../lambdas/jobs/records.ts';
-import type { Table, Write } from '../../platform/ports/table.ts';
-import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
+import type { Write } from '../../platform/ports/table.ts';
+import { type JobsWorld, mortalTable, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
 /** Refuses every write from the one on that the test names, as a process does that dies there. */
 let diesAt: (write: readonly Write[]) => boolean;
 let dead: boolean;
 
-function mortal(table: Table): Table {
-  const check = (writes: readonly Write[]) => {
-    dead ||= diesAt(writes);
-    if (dead) throw new Error('the process has died');
-  };
-  return {
-    get: table.get.bind(table),
-    query: table.query.bind(table),
-    putAll: table.putAll.bind(table),
-    async write(write) {
-      check([write]);
-      return table.write(write);
-    },
-    async transact(writes) {
-      check(writes);
-      return table.transact(writes);
-    },
-  };
+function isDead(writes: readonly Write[]): boolean {
+  dead ||= diesAt(writes);
+  return dead;
 }
 
 let world: JobsWorld;
 beforeEach(() => {
   diesAt = () => false;
   dead = false;
-  world = openJobsWorld({ wrapTable: mortal });
+  world = openJobsWorld({ wrapTable: (table) => mortalTable(table, isDead) });
 });
 afterEach(() => world.close());
 
@@ -168,6 +153,18 @@ describe('reconcileJobs', () => {
     const jobId = await world.create();
     await world.reconcile();
     expect(await state(jobId)).toBe('running');
+  });
+
+  test('tells how long the job has been due that waits longest', async () => {
+    world.close();
+    world = openJobsWorld({ runningLimit: 1 });
+    await world.started();
+    expect((await world.reconcile()).oldest_queued_seconds).toBe(0);
+    await world.create();
+    world.clock.advance(90_000);
+    await world.create();
+    world.clock.advance(10_000);
+    expect((await world.reconcile()).oldest_queued_seconds).toBe(100);
   });
 
   test('frees a slot that leaked', async () => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { executionName, jobKey } from '../../lambdas/jobs/records.ts';
+import { settleExecution } from '../../lambdas/jobs/settle.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
 let world: JobsWorld;
@@ -27,7 +28,7 @@ async function runLine(jobId: JobId, steps: number, failing?: number): Promise<n
       return step;
     });
     if ((await run.catch(() => 'failed')) === 'failed') {
-      await world.end(jobId, 'failed', { name: 'InputDataError', cause: 'of the platform' });
+      await world.end(jobId, 'failed', { error: { name: 'InputDataError', cause: 'of the platform' } });
       return ran;
     }
   }
@@ -57,11 +58,29 @@ describe('settleExecution', () => {
     expect(await world.slots()).toBe(0);
   });
 
+  test('M8 counts jobs that completed, failed or were cancelled, by workflow', async () => {
+    const [completed, failed, cancelled] = [
+      await world.started({ steps: 1 }),
+      await world.started(),
+      await world.create(),
+    ];
+    await runLine(completed, 1);
+    await runLine(failed, 1, 1);
+    await cancel(cancelled);
+    const counted = (world.logged as { metrics?: unknown; workflow?: string }[]).filter(({ metrics }) => metrics);
+    expect(counted.map(({ workflow, metrics }) => [workflow, metrics])).toEqual(
+      ['JobsCompleted', 'JobsFailed', 'JobsCancelled'].map((name) => [
+        'line',
+        { values: { [name]: 1 }, by: 'workflow' },
+      ]),
+    );
+  });
+
   test('takes the error of the first task that failed, not what the event says', async () => {
     const jobId = await world.started({ steps: 3 });
     await world.run(jobId, 'step3', fail('InputDataError', 'third')).catch(() => {});
     await world.run(jobId, 'step2', fail('InputDataError', 'second')).catch(() => {});
-    await world.end(jobId, 'failed', { name: 'InternalError', cause: 'other' });
+    await world.end(jobId, 'failed', { error: { name: 'InternalError', cause: 'other' } });
     expect(await get(jobId)).toMatchObject({
       state: 'failed',
       error: { code: 'InputDataError', message: 'second', task: 'step2' },
@@ -71,11 +90,11 @@ describe('settleExecution', () => {
 
   test("takes the execution's own error when no task recorded one", async () => {
     const timedOut = await world.started();
-    await world.end(timedOut, 'timed_out', { name: 'States.Timeout', cause: 'the job took too long' });
+    await world.end(timedOut, 'timed_out', { error: { name: 'States.Timeout', cause: 'the job took too long' } });
     expect((await get(timedOut)).error).toEqual({ code: 'States.Timeout', message: 'the job took too long' });
     const crashed = await world.started();
     const cause = JSON.stringify({ errorType: 'Runtime.ExitError', errorMessage: 'exit status 137' });
-    await world.end(crashed, 'failed', { name: 'Runtime.ExitError', cause });
+    await world.end(crashed, 'failed', { error: { name: 'Runtime.ExitError', cause } });
     expect((await get(crashed)).error).toEqual({ code: 'Runtime.ExitError', message: 'exit status 137' });
   });
 
@@ -89,7 +108,7 @@ describe('settleExecution', () => {
   test('takes ended events that come twice, at once, late and of the past for nothing', async () => {
     const jobId = await world.started({ steps: 1 });
     const first = { workflow: 'line', name: executionName(await world.job(jobId)) };
-    world.workflows.end(first.name, 'failed', { name: 'E', cause: 'c' });
+    world.workflows.end(first.name, 'failed', { error: { name: 'E', cause: 'c' } });
     await Promise.all([world.settle(first), world.settle(first), world.settle(first)]);
     expect((await get(jobId)).state).toBe('failed');
     expect(await world.slots()).toBe(0);
@@ -137,10 +156,103 @@ describe('settleExecution', () => {
     const never = world.run(jobId, 'step1', () => new Promise(() => {}), { seconds: 1 });
     never.catch(() => {});
     await expect.poll(() => world.states(jobId)).toMatchObject({ step1: 'running' });
-    await world.end(jobId, 'failed', { name: 'Runtime.ExitError', cause: 'gone' });
+    await world.end(jobId, 'failed', { error: { name: 'Runtime.ExitError', cause: 'gone' } });
     expect((await world.states(jobId)).step1).toBe('running');
     world.clock.advance(60_000);
     expect((await world.states(jobId)).step1).toBe('failed');
+  });
+});
+
+describe('legs', () => {
+  const inputOf = (jobId: JobId, leg: number) => world.workflows.executions.get(`${jobId}-1-${leg}`)?.input;
+  const goOn = (jobId: JobId, value: unknown) =>
+    world.end(jobId, 'succeeded', { output: { continue: value } as never });
+
+  test('go on where a machine ends that says so, with what it gives on, and users see one run', async () => {
+    const jobId = await world.started({ steps: 2 });
+    await world.run(jobId, 'step1', async () => 1);
+    await goOn(jobId, { at: 1, tiny: 1e-200 });
+    expect(inputOf(jobId, 1)).toEqual({ job: { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 1 } });
+    expect(inputOf(jobId, 2)).toEqual({
+      job: { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 2 },
+      continued: { at: 1, tiny: 1e-200 },
+    });
+    expect(await get(jobId)).toMatchObject({ state: 'running', attempt: 1, retry_count: 0 });
+    expect(await world.slots()).toBe(1);
+    await world.settle({ workflow: 'line', name: `${jobId}-1-1` });
+    expect((await world.job(jobId)).leg).toBe(2);
+    expect(await runLine(jobId, 2)).toEqual([2]);
+    await world.drain();
+    const { items } = (await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait: 0, limit: 9 } }))
+      .body;
+    expect(items.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []))).toEqual([
+      'queued',
+      'running',
+      'completed',
+    ]);
+  });
+
+  test('end with a machine whose output holds more than `continue`, as the input of a leg that was passed through', async () => {
+    const jobId = await world.started({ steps: 1 });
+    await world.run(jobId, 'step1');
+    await world.end(jobId, 'succeeded', { output: { continue: 1, job: {} } });
+    expect((await get(jobId)).state).toBe('completed');
+  });
+
+  test('keep what was given on when one is aborted, and forget it in a new attempt', async () => {
+    const jobId = await world.started({ steps: 1 });
+    await goOn(jobId, 7);
+    await world.end(jobId, 'aborted');
+    expect(inputOf(jobId, 3)).toMatchObject({ job: { leg: 3 }, continued: 7 });
+    await world.end(jobId, 'failed', { error: { name: 'X', cause: 'x' } });
+    await retry(jobId);
+    await world.drain();
+    expect(world.workflows.executions.get(`${jobId}-2-1`)?.input).toEqual({
+      job: { tenant_id: tenant, job_id: jobId, attempt: 2, leg: 1 },
+    });
+  });
+
+  test('are started by reconcile with the same input when the settler died before', async () => {
+    const jobId = await world.started();
+    world.workflows.beforeStart = async () => {
+      throw new Error('died');
+    };
+    await expect(goOn(jobId, { at: 5 })).rejects.toThrow('died');
+    world.workflows.beforeStart = async () => {};
+    expect(await world.reconcile()).toMatchObject({ started: 1, settled: 0 });
+    expect(inputOf(jobId, 2)).toMatchObject({ continued: { at: 5 } });
+  });
+
+  test('U8 end with a cancellation between two of them', async () => {
+    const jobId = await world.started();
+    world.workflows.beforeStart = async () => {
+      await cancel(jobId);
+    };
+    await goOn(jobId, 1);
+    expect(world.workflows.running()).toEqual([]);
+    await world.reconcile();
+    expect((await get(jobId)).state).toBe('cancelled');
+    expect(await world.slots()).toBe(0);
+  });
+
+  test('fail the job when there are too many, or when they give on too much', async () => {
+    const endless = await world.started();
+    const { pk, sk } = (await world.job(endless)) as unknown as { pk: string; sk: string };
+    await world.table.write({ op: 'update', key: { pk, sk }, set: { leg: 999 } });
+    await world.workflows.start({ workflow: 'line', name: `${endless}-1-999`, input: { job: { tenant_id: tenant } } });
+    await goOn(endless, 1);
+    await goOn(endless, 1);
+    expect(await get(endless)).toMatchObject({
+      state: 'failed',
+      error: { message: expect.stringMatching(/after 1000 legs/) },
+    });
+    const heavy = await world.started();
+    await goOn(heavy, 'x'.repeat(32_768));
+    expect(await get(heavy)).toMatchObject({
+      state: 'failed',
+      error: { message: expect.stringMatching(/gives on 32770 bytes/) },
+    });
+    expect(await world.slots()).toBe(0);
   });
 });
 
@@ -164,6 +276,24 @@ describe('automatic retry', () => {
     await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
     await world.end(jobId, 'failed');
     expect(await get(jobId)).toMatchObject({ state: 'failed', retry_count: 3, attempt: 4 });
+  });
+
+  test('is started when it is due by a settler that can wait, if that is soon', async () => {
+    const waits: number[] = [];
+    const sleep = async (ms: number) => {
+      waits.push(ms);
+      world.clock.advance(ms);
+    };
+    const settle = settleExecution(world.deps, { sleep });
+    const jobId = await world.started({ steps: 1 }, { max_retries: 4 });
+    for (const retries of [1, 2, 3, 4]) {
+      await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
+      const name = executionName(await world.job(jobId));
+      world.workflows.end(name, 'failed');
+      await settle({ workflow: 'line', name });
+      expect(await get(jobId)).toMatchObject({ state: retries < 4 ? 'running' : 'queued', retry_count: retries });
+    }
+    expect(waits).toEqual([1_001, 2_001, 4_001]);
   });
 
   test('does not begin for an error that does not heal', async () => {

@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { JOB_STATES } from '../../contract/jobs.ts';
+import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
 import { hasEnded, holdsSlot, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
 
 const all = JOB_STATES.flatMap((state) => TRANSITION_NAMES.map((transition) => ({ state, transition })));
@@ -36,6 +37,31 @@ describe('transitions of a job (T9)', () => {
   test('take a slot by admission only', () => {
     const taking = allowed.filter(({ from, to }) => !holdsSlot(from) && holdsSlot(to));
     expect(taking.map(({ transition }) => transition)).toEqual(['admit']);
+  });
+
+  test('never miscount, whatever events come, again or in another order', () => {
+    const events = fc.array(fc.constantFrom(...TRANSITION_NAMES), { maxLength: 60 });
+    fc.assert(
+      fc.property(events, (sequence) => {
+        let state: JobState = 'creating';
+        let slots = 0;
+        const ended = { completed: 0, failed: 0, cancelled: 0 };
+        for (const event of sequence) {
+          const to = nextState(state, event);
+          if (!to) continue;
+          if (hasEnded(state)) expect(event).toBe('retry');
+          slots += Number(holdsSlot(to)) - Number(holdsSlot(state));
+          if (state in ended) ended[state as keyof typeof ended] -= 1;
+          if (to in ended) ended[to as keyof typeof ended] += 1;
+          state = to;
+          expect(slots).toBe(state === 'running' || state === 'cancelling' ? 1 : 0);
+          expect(Object.values(ended).reduce((sum, count) => sum + count)).toBe(hasEnded(state) ? 1 : 0);
+        }
+        // Events that were refused change nothing when they come again.
+        expect(nextState('completed', sequence.at(-1) ?? 'retry')).toBeUndefined();
+      }),
+      { numRuns: Number(process.env.PROPERTY_RUNS ?? 1_000) },
+    );
   });
 
   test('let every state that has not ended come to an end', () => {
