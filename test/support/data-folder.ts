@@ -1,26 +1,18 @@
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { expect } from 'vitest';
-import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
-import { asJob, asTask, type JobRecord, type ProgressRecord, type TaskRecord } from '../../lambdas/jobs/records.ts';
-import { hasEnded, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
-import { taskView } from '../../lambdas/jobs/views.ts';
 import { asFile, asUpload } from '../../lambdas/uploads/records.ts';
 import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
 import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
-import type { Item } from '../../platform/ports/table.ts';
 import { systemClock } from '../../platform/system-clock.ts';
+import { checkJobsAtRest, rowsOf } from './jobs-at-rest.ts';
 import { silentLog } from './workflow-world.ts';
 
 const HOUR_MS = 3_600_000;
 /** When every session and all that is kept for a while has long expired. */
 const MUCH_LATER_MS = 400 * 24 * HOUR_MS;
-
-const legalMoves = new Set(
-  JOB_STATES.flatMap((from) => TRANSITION_NAMES.map((transition) => `${from} ${nextState(from, transition)}`)),
-);
 
 function inDatabase<T>(folder: string, look: (database: DatabaseSync) => T): T {
   const database = openDatabase(join(folder, 'millrace.db'));
@@ -29,11 +21,6 @@ function inDatabase<T>(folder: string, look: (database: DatabaseSync) => T): T {
   } finally {
     database.close();
   }
-}
-
-function rowsOf(database: DatabaseSync, table: 'jobs' | 'uploads', sk: string): Item[] {
-  const rows = database.prepare(`SELECT body FROM table_${table} WHERE sk GLOB ? ORDER BY pk, sk`).all(sk);
-  return rows.map(({ body }) => JSON.parse(String(body)));
 }
 
 /** Whether nothing is under way in a running server: no job, no execution, no event or change that is yet to be told. */
@@ -55,7 +42,13 @@ export function isQuiet(folder: string): boolean {
  * and once everything has expired and was swept, nothing is left but files and what jobs made.
  */
 export async function checkDataFolder(folder: string): Promise<void> {
-  inDatabase(folder, checkJobs);
+  inDatabase(folder, (database) => {
+    checkJobsAtRest(database);
+    const left = (rows: string) => database.prepare(`SELECT * FROM ${rows}`).all();
+    expect(left("executions WHERE state = 'running' OR told = 0")).toEqual([]);
+    expect(left('deliveries')).toEqual([]);
+    expect(left('dead_changes')).toEqual([]);
+  });
   const database = openDatabase(join(folder, 'millrace.db'));
   try {
     let now = Date.now() + MUCH_LATER_MS;
@@ -89,47 +82,4 @@ export async function checkDataFolder(folder: string): Promise<void> {
   } finally {
     database.close();
   }
-}
-
-function checkJobs(database: DatabaseSync): void {
-  for (const job of rowsOf(database, 'jobs', 'JOB').map(asJob)) {
-    const inJob = (sk: string) =>
-      rowsOf(database, 'jobs', sk).filter((item) => item.pk === (job as unknown as Item).pk);
-    checkJob(job, inJob('TASK#*').map(asTask), inJob('PROGRESS')[0] as unknown as ProgressRecord, inJob('EVENT#*'));
-  }
-  for (const slots of rowsOf(database, 'jobs', 'SLOTS')) {
-    expect(slots.running).toBe(0);
-    expect(Object.keys(slots).filter((name) => name.startsWith('job_'))).toEqual([]);
-  }
-  const left = (rows: string) => database.prepare(`SELECT * FROM ${rows}`).all();
-  expect(left("table_jobs WHERE pk GLOB 'T#*#QUEUE' OR g2pk IS NOT NULL")).toEqual([]);
-  expect(left("executions WHERE state = 'running' OR told = 0")).toEqual([]);
-  expect(left('deliveries')).toEqual([]);
-  expect(left('dead_changes')).toEqual([]);
-}
-
-/** It has ended by moves that there are, and everything that counts its tasks agrees with them. */
-function checkJob(
-  job: JobRecord,
-  tasks: readonly TaskRecord[],
-  progress: ProgressRecord,
-  events: readonly Item[],
-): void {
-  const completed = tasks.filter(({ state }) => state === 'completed').length;
-  expect(hasEnded(job.state), `${job.job_id} is ${job.state}`).toBe(true);
-  const later = new Date(Date.now() + MUCH_LATER_MS);
-  expect(tasks.map((task) => taskView(task, job, later).state)).not.toContain('running');
-  // The feed counts each change to `completed`: as many as tasks that are so means that each became so once.
-  expect(progress).toMatchObject({ completed, total: tasks.length, told_state: job.state });
-  if (job.state === 'completed') {
-    expect(completed).toBe(tasks.length);
-    expect(job.final_counts).toMatchObject({ completed, total: tasks.length });
-  }
-  if (job.state === 'failed') expect(job.error).toBeDefined();
-  let before: JobState = 'creating';
-  for (const { state } of events.filter(({ type }) => type === 'job.state_changed')) {
-    expect(legalMoves).toContain(`${before} ${state}`);
-    before = state as JobState;
-  }
-  expect(before).toBe(job.state);
 }

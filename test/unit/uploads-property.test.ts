@@ -6,7 +6,8 @@ import { UPLOAD_STATES, type Upload } from '../../contract/uploads.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
 import { nextState, TRANSITION_NAMES } from '../../lambdas/uploads/transitions.ts';
 import type { MultipartKey } from '../../platform/ports/object-store.ts';
-import { DAY_MS, openUploadsWorld, randomFaults, someBytes, type UploadsWorld } from '../support/uploads-world.ts';
+import { randomFaults } from '../support/faulty-ports.ts';
+import { DAY_MS, openUploadsWorld, someBytes, type UploadsWorld } from '../support/uploads-world.ts';
 
 const CONTENTS = [someBytes(10, 1), someBytes(10, 2)] as const;
 const CHECKSUMS = await Promise.all(CONTENTS.map(crc64Nvme));
