@@ -9,6 +9,7 @@ import { type Crash, startCrashingServer } from '../support/crashing-server.ts';
 import { checkDataFolder, isQuiet } from '../support/data-folder.ts';
 import { startEmbeddedServer } from '../support/e2e-server.ts';
 import { makeBytes, target, tempFolder, until } from '../support/e2e-world.ts';
+import { randomFrom } from '../support/random.ts';
 
 const lack = lackOf('a server process that can be killed', target.engine);
 const root = target.workspace ?? '';
@@ -92,14 +93,12 @@ async function tell(story: Story, data: string, crashes: readonly Crash[]): Prom
   }
 }
 
-/** A seeded draw without repeats. */
+/** Without repeats. */
 function draw<T>(from: readonly T[], count: number): T[] {
-  let state = (seed % 2_147_483_646) + 1;
+  const random = randomFrom(seed);
   const left = [...from];
-  return Array.from({ length: Math.min(count, left.length) }, () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return left.splice(state % left.length, 1)[0] as T;
-  });
+  const drawOne = () => left.splice(Math.floor(random() * left.length), 1);
+  return Array.from({ length: Math.min(count, left.length) }, drawOne).flat();
 }
 
 describe.skipIf(lack)(`the server killed between any two writes${lack ? ` (${lack})` : ''}`, () => {

@@ -6,10 +6,6 @@ const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>>
     embedded: 'its executions are in its own process; test/unit/jobs-reconcile.test.ts drills them there',
     aws: 'the tests have no credentials for the account',
   },
-  'object URLs that lead through a proxy': {
-    localstack: 'the address of its S3 is signed into them',
-    aws: 'the address of S3 is signed into them',
-  },
   'a limit of running jobs of its own': {
     localstack: 'the limit is that of the whole deployment',
     aws: 'the limit is that of the whole deployment',

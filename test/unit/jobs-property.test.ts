@@ -6,6 +6,7 @@ import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
 import { ACTIVE_SHARDS, activePk, executionName, queuePk, slotsKey } from '../../lambdas/jobs/records.ts';
 import { hasEnded, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
 import { type JobsWorld, openJobsWorld, otherTenant, tenant, unsteadyTable } from '../support/jobs-world.ts';
+import { randomFrom } from '../support/random.ts';
 
 const STEPS = 3;
 const LIMIT = 2;
@@ -73,11 +74,7 @@ class Play {
   #startFails = false;
 
   constructor(seed: number) {
-    let state = (seed % 2_147_483_646) + 1;
-    const random = () => {
-      state = (state * 48_271) % 2_147_483_647;
-      return state / 2_147_483_647;
-    };
+    const random = randomFrom(seed);
     let table: ReturnType<typeof unsteadyTable> | undefined;
     this.world = openJobsWorld({
       runningLimit: LIMIT,
