@@ -6,8 +6,7 @@ import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { MIB } from '../../contract/limits.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { type Crash, startCrashingServer } from '../support/crashing-server.ts';
-import { checkDataFolder, isQuiet } from '../support/data-folder.ts';
-import { startEmbeddedServer } from '../support/e2e-server.ts';
+import { checkDataFolder, isQuiet, newDataFolder } from '../support/data-folder.ts';
 import { makeBytes, target, tempFolder, until } from '../support/e2e-world.ts';
 import { randomFrom } from '../support/random.ts';
 
@@ -70,14 +69,6 @@ const cancelled: Story = async (client) => {
   expect((await client.jobs.wait(job.id)).state).toBe('cancelled');
 };
 
-/** A data folder that a server has been started on before. */
-async function newData(folder: string): Promise<string> {
-  const data = join(folder, 'data');
-  const server = await startEmbeddedServer({ root, data });
-  await server.stop();
-  return data;
-}
-
 /** Answers what was written meanwhile. */
 async function tell(story: Story, data: string, crashes: readonly Crash[]): Promise<string[]> {
   const server = await startCrashingServer({ root, data }, crashes);
@@ -109,7 +100,7 @@ describe.skipIf(lack)(`the server killed between any two writes${lack ? ` (${lac
     ['U8 a job that is cancelled while it runs', cancelled],
   ])('%s: ends right, and nothing is left over', { timeout: full ? 3_600_000 : 180_000 }, async (_, story) => {
     const folder = await tempFolder();
-    const fresh = await newData(folder);
+    const fresh = await newDataFolder(join(folder, 'fresh'), root);
     let runs = 0;
     const tellAnew = async (crashes: readonly Crash[]) => {
       runs += 1;

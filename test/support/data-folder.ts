@@ -7,6 +7,7 @@ import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import { systemClock } from '../../platform/system-clock.ts';
+import { startEmbeddedServer } from './e2e-server.ts';
 import { checkJobsAtRest, rowsOf } from './jobs-at-rest.ts';
 import { silentLog } from './workflow-world.ts';
 
@@ -21,6 +22,13 @@ function inDatabase<T>(folder: string, look: (database: DatabaseSync) => T): T {
   } finally {
     database.close();
   }
+}
+
+/** A data folder on which a server has been before. */
+export async function newDataFolder(data: string, root: string): Promise<string> {
+  const server = await startEmbeddedServer({ root, data });
+  await server.stop();
+  return data;
 }
 
 /** Whether nothing is under way in a running server: no job, no execution, no event or change that is yet to be told. */
