@@ -6,6 +6,10 @@ const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>>
     embedded: 'its executions are in its own process; test/unit/jobs-reconcile.test.ts drills them there',
     aws: 'the tests have no credentials for the account',
   },
+  'functions whose configuration the tests may change': {
+    embedded: 'it has no functions: test/e2e/crashes.test.ts kills its one process',
+    aws: 'the tests have no credentials for the account',
+  },
   'a limit of running jobs of its own': {
     localstack: 'the limit is that of the whole deployment',
     aws: 'the limit is that of the whole deployment',

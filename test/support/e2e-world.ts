@@ -22,9 +22,9 @@ export interface Tenant {
 }
 
 /** A tenant of its own for each test: tests run side by side on one deployment. */
-export async function newTenant(): Promise<Tenant> {
+export async function newTenant(prefix = 'e2e'): Promise<Tenant> {
   const root = new Millrace({ url: target.url, apiKey: target.rootSecret });
-  const id = `e2e-${crypto.randomUUID().slice(0, 13)}`;
+  const id = `${prefix}-${crypto.randomUUID().slice(0, 13)}`;
   const { secret: apiKey } = await root.keys.create({ tenant_id: id as never, name: 'e2e', role: 'owner' });
   const client = new Millrace({ url: target.url, apiKey, state: memoryStateStore() });
   onTestFailed(() => tellJobs(client));
