@@ -8,15 +8,13 @@ import { lackOf } from '../support/capabilities.ts';
 import { type Crash, startCrashingServer } from '../support/crashing-server.ts';
 import { checkDataFolder, isQuiet, newDataFolder } from '../support/data-folder.ts';
 import { makeBytes, target, tempFolder, until } from '../support/e2e-world.ts';
-import { randomFrom } from '../support/random.ts';
+import { faultsSeed, randomFrom } from '../support/random.ts';
 
 const lack = lackOf('a server process that can be killed', target.engine);
 const root = target.workspace ?? '';
 
-/** All writes with MILLRACE_FULL=1, which takes minutes; else so many of each story, drawn by the seed. */
-const full = process.env.MILLRACE_FULL === '1';
-const SAMPLE = 5;
-const seed = Number(process.env.CRASH_SEED ?? Math.floor(Math.random() * 1e9));
+/** Moments of each story, drawn by the seed; with MILLRACE_FULL=1 all of them, which takes an hour. */
+const sample = process.env.MILLRACE_FULL === '1' ? Number.POSITIVE_INFINITY : Number(process.env.CRASH_SAMPLE ?? 4);
 
 /** What a client does while its server crashes and comes back: it repeats what was not answered, and ends right. */
 type Story = (client: Millrace) => Promise<void>;
@@ -86,7 +84,7 @@ async function tell(story: Story, data: string, crashes: readonly Crash[]): Prom
 
 /** Without repeats. */
 function draw<T>(from: readonly T[], count: number): T[] {
-  const random = randomFrom(seed);
+  const random = randomFrom(faultsSeed);
   const left = [...from];
   const drawOne = () => left.splice(Math.floor(random() * left.length), 1);
   return Array.from({ length: Math.min(count, left.length) }, drawOne).flat();
@@ -98,27 +96,31 @@ describe.skipIf(lack)(`the server killed between any two writes${lack ? ` (${lac
     ['U6 a job that is tried again by itself', healing],
     ['U6 a job that failed and is retried by hand', retried],
     ['U8 a job that is cancelled while it runs', cancelled],
-  ])('%s: ends right, and nothing is left over', { timeout: full ? 3_600_000 : 180_000 }, async (_, story) => {
-    const folder = await tempFolder();
-    const fresh = await newDataFolder(join(folder, 'fresh'), root);
-    let runs = 0;
-    const tellAnew = async (crashes: readonly Crash[]) => {
-      runs += 1;
-      const data = join(folder, `run-${runs}`);
-      await cp(fresh, data, { recursive: true });
-      const writes = await tell(story, data, crashes);
-      await rm(data, { recursive: true });
-      return writes;
-    };
-    const writes = await tellAnew([]);
-    const points = writes.flatMap((_, index) =>
-      (['before', 'after'] as const).map((when): Crash => ({ at: index + 1, when })),
-    );
-    for (const crash of full ? points : draw(points, SAMPLE)) {
-      await tellAnew([crash]).catch((error: unknown) => {
-        const where = `${crash.when} write ${crash.at}, ${writes[crash.at - 1]?.trim()}`;
-        throw new Error(`killed ${where} (CRASH_SEED=${seed}): ${error}`, { cause: error });
-      });
-    }
-  });
+  ])(
+    '%s: ends right, and nothing is left over',
+    { timeout: 120_000 + 60_000 * Math.min(sample, 400) },
+    async (_, story) => {
+      const folder = await tempFolder();
+      const fresh = await newDataFolder(join(folder, 'fresh'), root);
+      let runs = 0;
+      const tellAnew = async (crashes: readonly Crash[]) => {
+        runs += 1;
+        const data = join(folder, `run-${runs}`);
+        await cp(fresh, data, { recursive: true });
+        const writes = await tell(story, data, crashes);
+        await rm(data, { recursive: true });
+        return writes;
+      };
+      const writes = await tellAnew([]);
+      const points = writes.flatMap((_, index) =>
+        (['before', 'after'] as const).map((when): Crash => ({ at: index + 1, when })),
+      );
+      for (const crash of draw(points, sample)) {
+        await tellAnew([crash]).catch((error: unknown) => {
+          const where = `${crash.when} write ${crash.at}, ${writes[crash.at - 1]?.trim()}`;
+          throw new Error(`killed ${where} (FAULTS_SEED=${faultsSeed}): ${error}`, { cause: error });
+        });
+      }
+    },
+  );
 });

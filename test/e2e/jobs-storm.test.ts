@@ -10,6 +10,7 @@ import { lackOf } from '../support/capabilities.ts';
 import { startCrashingServer } from '../support/crashing-server.ts';
 import { checkDataFolder, isQuiet, newDataFolder } from '../support/data-folder.ts';
 import { target, tempFolder, until } from '../support/e2e-world.ts';
+import { faultsSeed } from '../support/random.ts';
 
 const lack = lackOf('a server process that can be killed', target.engine);
 const root = target.workspace ?? '';
@@ -17,7 +18,6 @@ const root = target.workspace ?? '';
 /** Storms of so many jobs each; more with STORM_RUNS and STORM_JOBS. */
 const numRuns = Number(process.env.STORM_RUNS ?? 1);
 const jobsPerRun = Number(process.env.STORM_JOBS ?? 30);
-const seed = Number(process.env.STORM_SEED ?? Math.floor(Math.random() * 1e9));
 
 const fate = fc.constantFrom('heals', 'fails', 'throws', 'exits' as const);
 const job = fc.record({
@@ -139,7 +139,7 @@ describe.skipIf(lack)(`a storm of jobs, failures, crashes and lost events${lack 
         seconds += (performance.now() - started) / 1_000;
       }),
       // To find a smaller storm would take hours.
-      { numRuns, seed, endOnFailure: true },
+      { numRuns, seed: faultsSeed, endOnFailure: true },
     );
     task.meta.figures = { jobs: runs * jobsPerRun, crashes, seconds, ...ends };
     process.stderr.write(`${JSON.stringify(task.meta.figures)}\n`);

@@ -16,7 +16,7 @@ import {
   writeBytes,
 } from '../support/e2e-world.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
-import { randomFrom } from '../support/random.ts';
+import { faultsSeed, randomFrom } from '../support/random.ts';
 
 const PART = 5 * MIB;
 /** Of the embedded platform's object store and of S3. */
@@ -24,8 +24,7 @@ const PART_URL = /[?&](?:part|partNumber)=(\d+)/;
 
 /** As many as the scenarios say with MILLRACE_FULL=1, which takes minutes. */
 const full = process.env.MILLRACE_FULL === '1';
-const seed = Number(process.env.FAULTS_SEED ?? Math.floor(Math.random() * 1e9));
-const random = randomFrom(seed);
+const random = randomFrom(faultsSeed);
 
 /** A tenant whose calls, and whose parts, go through a proxy. */
 async function openProxied(): Promise<{ proxy: FaultProxy; client: Millrace; apiKey: string; url: string }> {
@@ -67,7 +66,7 @@ describe('between client and object store', () => {
       expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
       const [sent, harmed] = [countParts(proxy.requests), countParts(proxy.harmed)];
       expect(sent.size).toBe(parts);
-      for (const [part, times] of sent) expect(times, `FAULTS_SEED=${seed}`).toBe(1 + (harmed.get(part) ?? 0));
+      for (const [part, times] of sent) expect(times, `FAULTS_SEED=${faultsSeed}`).toBe(1 + (harmed.get(part) ?? 0));
       flips += total(harmed);
     }
     expect(flips).toBe(full ? 200 : 8);
@@ -106,7 +105,7 @@ describe('between client and object store', () => {
       expect((await client.uploads.list()).items.map(({ state }) => state)).toEqual(['completed']);
       const sent = countParts(proxy.requests);
       const again = total(sent) - sent.size;
-      expect(again, `FAULTS_SEED=${seed}, kill ${kill}`).toBeLessThanOrEqual(kill === 0 ? 0 : concurrency);
+      expect(again, `FAULTS_SEED=${faultsSeed}, kill ${kill}`).toBeLessThanOrEqual(kill === 0 ? 0 : concurrency);
       most = Math.max(most, again);
     }
     task.meta.figures = { most_parts_sent_again: most };
