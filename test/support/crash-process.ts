@@ -73,8 +73,10 @@ for (const name of ['run', 'get', 'all'] as const) {
 }
 
 const { open, rm } = files;
-files.open = (path, flags, mode) =>
-  flags === 'wx' ? atWrite(`create ${path}`, () => open(path, flags, mode)) : open(path, flags, mode);
+files.open = (path, flags, mode) => {
+  const creates = typeof flags === 'number' && (flags & fs.constants.O_EXCL) > 0;
+  return creates ? atWrite(`create ${path}`, () => open(path, flags, mode)) : open(path, flags, mode);
+};
 files.rm = (path, options) => atWrite(`delete ${path}`, () => rm(path, options));
 fs.renameSync = (from, to) => atWrite(`rename ${to}`, () => renameSync(from, to));
 syncBuiltinESMExports();
