@@ -35,7 +35,7 @@ export async function newDataFolder(data: string, root: string): Promise<string>
 export function isQuiet(folder: string): boolean {
   return inDatabase(folder, (database) => {
     const counts = [
-      'table_jobs WHERE g2pk IS NOT NULL',
+      "table_jobs WHERE g2pk GLOB 'ACTIVE#*'",
       'executions WHERE told = 0',
       'deliveries WHERE dead = 0',
       'changes_jobs',
