@@ -103,7 +103,7 @@ function checkOutcome({ fates, maxRetries, cancelAfter }: JobPlan, ended: Job): 
 
 describe.skipIf(lack)(`a storm of jobs, failures, crashes and lost events${lack ? ` (${lack})` : ''}`, () => {
   it('U11 leaves every job ended right, with exact counters and no slot taken', {
-    timeout: 120_000 + 120_000 * numRuns,
+    timeout: 120_000 + numRuns * (120_000 + 3_000 * jobsPerRun),
   }, async ({ task }) => {
     const folder = await tempFolder();
     const fresh = await newDataFolder(join(folder, 'fresh'), root);
@@ -123,7 +123,7 @@ describe.skipIf(lack)(`a storm of jobs, failures, crashes and lost events${lack 
         try {
           const client = new Millrace({ url: server.url, apiKey: server.apiKey, state: memoryStateStore() });
           const ids = await Promise.all(jobs.map((plan) => play(client, plan)));
-          await until('nothing is under way', async () => isQuiet(data) || undefined, 120);
+          await until('nothing is under way', async () => isQuiet(data) || undefined, 60 + 2 * jobsPerRun);
           for (const [index, id] of ids.entries()) {
             const ended = await patiently(() => client.jobs.get(id));
             checkOutcome(jobs[index] as JobPlan, ended);
