@@ -61,6 +61,8 @@ describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''
 
   it('U6 is started when its dispatcher was killed between admission and start', { timeout: 400_000 }, async () => {
     await makeFunctionsCrash(/^(Dispatches jobs|Takes up jobs)/);
+    // Its time counts from when they are warm.
+    await (await newTenant()).client.jobs.run('drill', { items: 1 });
     const forMs = 40_000;
     const { id, client } = await newTenant(`crash-before-startexecution-${Date.now() + forMs}`);
     const job = await client.jobs.create('drill', { items: 1 });

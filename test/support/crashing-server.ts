@@ -31,7 +31,6 @@ export async function startCrashingServer(
   const trace = (process: number) => `${options.data}.writes-${process}`;
   let started = 0;
   let stopping = false;
-  let server: EmbeddedServer | undefined;
 
   async function start(port: number): Promise<EmbeddedServer> {
     const process = started;
@@ -47,13 +46,13 @@ export async function startCrashingServer(
     }
   }
 
-  const first = await start(0);
-  server = first;
-  const port = Number(new URL(first.url).port);
+  let server = await start(0);
+  const { url, apiKey } = server;
+  const port = Number(new URL(url).port);
   writeFileSync(trace(0), '');
   const keepUp = (async () => {
     for (;;) {
-      await server?.ended;
+      await server.ended;
       if (stopping) return;
       server = await start(port);
       if (stopping) await server.stop();
@@ -62,15 +61,15 @@ export async function startCrashingServer(
   // Told by `stop`.
   keepUp.catch(() => undefined);
   return {
-    url: first.url,
-    apiKey: first.apiKey,
+    url,
+    apiKey,
     get crashes() {
       return started - 1;
     },
     writes: () => readFileSync(trace(0), 'utf8').split('\n').slice(0, -1),
     async stop() {
       stopping = true;
-      await server?.stop();
+      await server.stop();
       await keepUp;
       for (let process = 0; process < started; process += 1) rmSync(trace(process), { force: true });
     },
