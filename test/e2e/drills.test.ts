@@ -1,8 +1,16 @@
-import { DescribeExecutionCommand, SFNClient, StopExecutionCommand } from '@aws-sdk/client-sfn';
-import { describe, expect, it } from 'vitest';
-import type { Job } from '../../client/index.ts';
+import { EventBridgeClient, ListRulesCommand, PutRuleCommand } from '@aws-sdk/client-eventbridge';
+import {
+  DescribeExecutionCommand,
+  ExecutionDoesNotExist,
+  type ExecutionStatus,
+  SFNClient,
+  StopExecutionCommand,
+} from '@aws-sdk/client-sfn';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Job, Millrace } from '../../client/index.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { newTenant, target, until } from '../support/e2e-world.ts';
+import { crashesOf, makeFunctionsCrash } from '../support/lambda-functions.ts';
 
 const lack = lackOf('an engine of executions that others reach', target.engine);
 
@@ -11,9 +19,60 @@ function executionArn(job: Pick<Job, 'id' | 'workflow'>, attempt: number, leg: n
   return `arn:aws:states:us-east-1:000000000000:execution:millrace-${job.workflow}:${job.id}-${attempt}-${leg}`;
 }
 
+/** Keeps the end of one execution from those that wait for it, until the function answered is called. */
+async function loseEvent(executionName: string): Promise<() => Promise<void>> {
+  const events = new EventBridgeClient(endpoint());
+  const { Rules = [] } = await events.send(new ListRulesCommand({}));
+  const rule = Rules.find(({ EventPattern = '' }) => EventPattern.includes('Step Functions Execution Status Change'));
+  const { Name, EventPattern, Description } = rule ?? {};
+  const pattern = JSON.parse(EventPattern ?? '');
+  pattern.detail.name = [{ 'anything-but': [executionName] }];
+  const put = (text?: string) => events.send(new PutRuleCommand({ Name, Description, EventPattern: text }));
+  await put(JSON.stringify(pattern));
+  return async () => void (await put(EventPattern));
+}
+
+const endpoint = () => ({ ...(process.env.LOCALSTACK_ENDPOINT && { endpoint: process.env.LOCALSTACK_ENDPOINT }) });
+
 describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''}`, () => {
-  const sfn = () =>
-    new SFNClient({ ...(process.env.LOCALSTACK_ENDPOINT && { endpoint: process.env.LOCALSTACK_ENDPOINT }) });
+  const sfn = () => new SFNClient(endpoint());
+  /** Undefined while there is no such execution. */
+  async function executionStatus(job: Job, leg = 1): Promise<ExecutionStatus | undefined> {
+    try {
+      const input = { executionArn: executionArn(job, 1, leg) };
+      return (await sfn().send(new DescribeExecutionCommand(input))).status;
+    } catch (error) {
+      if (error instanceof ExecutionDoesNotExist) return undefined;
+      throw error;
+    }
+  }
+
+  it('U6 ends right when the event of its execution was lost', { timeout: 300_000 }, async () => {
+    const { client } = await newTenant();
+    const job = await client.jobs.create('drill', { items: 1, prepare_ms: 8_000 });
+    const restore = await loseEvent(`${job.id}-1-1`);
+    onTestFinished(restore);
+    await until('its execution has ended', async () => (await executionStatus(job)) === 'SUCCEEDED' || undefined);
+    expect((await client.jobs.get(job.id)).state).toBe('running');
+    // Reconcile comes every minute.
+    const ended = await until('it has ended', async () => endedJob(client, job), 150);
+    expect([ended.state, ended.attempt, ended.progress.percent]).toEqual(['completed', 1, 100]);
+  });
+
+  it('U6 is started when its dispatcher was killed between admission and start', { timeout: 400_000 }, async () => {
+    await makeFunctionsCrash(/^(Dispatches jobs|Takes up jobs)/);
+    // Its time counts from when they are warm.
+    await (await newTenant()).client.jobs.run('drill', { items: 1 });
+    const forMs = 40_000;
+    const { id, client } = await newTenant(`crash-before-startexecution-${Date.now() + forMs}`);
+    const job = await client.jobs.create('drill', { items: 1 });
+    await until('it is admitted', async () => (await client.jobs.get(job.id)).state === 'running' || undefined);
+    expect(await executionStatus(job)).toBeUndefined();
+    const ended = await until('it has ended', async () => endedJob(client, job), 200);
+    expect([ended.state, ended.attempt, ended.retry_count]).toEqual(['completed', 1, 0]);
+    expect(await executionStatus(job)).toBe('SUCCEEDED');
+    expect(await crashesOf(id)).not.toEqual([]);
+  });
 
   // Not in its Map: LocalStack 4.14 tells that a Map that was stopped has failed.
   it('M5 goes on in a next leg when its execution was stopped by hand, and ends right', {
@@ -30,8 +89,7 @@ describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''
     expect([ended.state, ended.attempt, ended.retry_count]).toEqual(['completed', 1, 0]);
     const { items: tasks } = await client.jobs.tasks(job.id);
     expect(tasks.every(({ state }) => state === 'completed')).toBe(true);
-    const { status } = await sfn().send(new DescribeExecutionCommand({ executionArn: executionArn(job, 1, 2) }));
-    expect(status).toBe('SUCCEEDED');
+    expect(await executionStatus(job, 2)).toBe('SUCCEEDED');
   });
 
   it('U8 stays cancelled when the result of a task comes late', { timeout: 300_000 }, async () => {
@@ -51,3 +109,19 @@ describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''
     expect((await client.jobs.get(job.id)).state).toBe('cancelled');
   });
 });
+
+it('U6 goes on with another runner when the one of a task was killed', { timeout: 300_000 }, async () => {
+  const { client } = await newTenant();
+  const job = await client.jobs.create('drill', { items: 2, fates: [['exits']] });
+  // On Lambda the lease of a dead runner has to lapse first.
+  const ended = await until('it has ended', async () => endedJob(client, job), 200);
+  expect([ended.state, ended.attempt, ended.error]).toEqual(['completed', 1, undefined]);
+  const { items: tasks } = await client.jobs.tasks(job.id);
+  expect(tasks.map(({ state }) => state)).toEqual(tasks.map(() => 'completed'));
+  expect(tasks.find(({ id }) => id === 'work-0')?.attempts).toBe(2);
+});
+
+async function endedJob(client: Millrace, { id }: Job): Promise<Job | undefined> {
+  const job = await client.jobs.get(id);
+  return ['completed', 'failed', 'cancelled'].includes(job.state) ? job : undefined;
+}

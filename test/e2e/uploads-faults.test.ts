@@ -1,56 +1,123 @@
-import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Millrace, memoryStateStore } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { MIB } from '../../contract/limits.ts';
-import { lackOf } from '../support/capabilities.ts';
-import { startEmbeddedServer } from '../support/e2e-server.ts';
-import { makeBytes, newTenant, SLOWER, target, until } from '../support/e2e-world.ts';
+import {
+  makeBytes,
+  newTenant,
+  runCli,
+  SLOWER,
+  startCli,
+  target,
+  tempFolder,
+  until,
+  writeBytes,
+} from '../support/e2e-world.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
+import { faultsSeed, randomFrom } from '../support/random.ts';
 
 const PART = 5 * MIB;
-const lack = lackOf('object URLs that lead through a proxy', target.engine);
+/** Of the embedded platform's object store and of S3. */
+const PART_NUMBER = '[?&](?:part|partNumber)';
+const PART_URL = new RegExp(`${PART_NUMBER}=(\\d+)`);
 
-async function openProxy(): Promise<FaultProxy> {
-  const proxy = await startFaultProxy();
+/** As many as the scenarios say with MILLRACE_FULL=1, which takes minutes. */
+const full = process.env.MILLRACE_FULL === '1';
+const random = randomFrom(faultsSeed);
+
+/** A tenant whose calls, and whose parts, go through a proxy. */
+async function openProxied(): Promise<{ proxy: FaultProxy; client: Millrace; apiKey: string; url: string }> {
+  const { apiKey } = await newTenant();
+  const { origin, pathname } = new URL(target.url);
+  const proxy = await startFaultProxy(origin);
   onTestFinished(() => proxy.close());
-  return proxy;
+  const url = `${proxy.url}${pathname}`;
+  return { proxy, apiKey, url, client: new Millrace({ url, apiKey, state: memoryStateStore() }) };
 }
 
-/** A client whose calls, and whose parts, go through a proxy to a server of its own. */
-async function openAll(): Promise<{ proxy: FaultProxy; client: Millrace }> {
-  const proxy = await openProxy();
-  const server = await startEmbeddedServer({ args: ['--public-url', proxy.url] });
-  onTestFinished(() => server.close());
-  proxy.target = await ownAddress(server.data);
-  return { proxy, client: new Millrace({ url: proxy.url, apiKey: server.apiKey, state: memoryStateStore() }) };
+/** How often each part was sent. */
+function countParts(requests: readonly string[]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const line of requests) {
+    const part = line.startsWith('PUT ') && PART_URL.exec(line)?.[1];
+    if (part) counts.set(Number(part), (counts.get(Number(part)) ?? 0) + 1);
+  }
+  return counts;
 }
 
-/** The server tells its public URL; where it listens is in its log. */
-async function ownAddress(data: string): Promise<string> {
-  const log = await readFile(`${data}/server.log`, 'utf8');
-  const line = log.split('\n').find((text) => text.includes('"message":"started"')) ?? '{}';
-  return (JSON.parse(line) as { listening: string }).listening;
-}
+const total = (counts: ReadonlyMap<number, number>) => [...counts.values()].reduce((sum, count) => sum + count, 0);
 
-const partsPut = (proxy: FaultProxy) =>
-  proxy.requests.flatMap((line) => /^PUT \/objects\/.*[?&]part=(\d+)/.exec(line)?.[1] ?? []);
+describe('between client and object store', () => {
+  it('U4 catches every bit that is flipped on the way, and sends the parts again that have one, and no others', {
+    timeout: 600_000,
+  }, async ({ task }) => {
+    const parts = full ? 40 : 8;
+    let flips = 0;
+    for (let run = 0; run < (full ? 10 : 2); run += 1) {
+      const { proxy, client } = await openProxied();
+      const bytes = makeBytes(parts * PART, 41 + run);
+      const unharmed = Array.from({ length: parts }, (_, index) => index + 1);
+      while (unharmed.length > parts / 2) {
+        const [part] = unharmed.splice(Math.floor(random() * unharmed.length), 1);
+        const url = new RegExp(`${PART_NUMBER}=${part}(&|$)`);
+        const fault = { kind: 'flip-bit', atByte: Math.floor(random() * PART), bit: Math.floor(random() * 8) } as const;
+        proxy.rules.push({ method: 'PUT', url, times: 1, fault });
+      }
+      const file = await client.uploads.upload(bytes, { name: 'flipped.bin', partSizeBytes: PART });
+      expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
+      const [sent, harmed] = [countParts(proxy.requests), countParts(proxy.harmed)];
+      expect(sent.size).toBe(parts);
+      for (const [part, times] of sent) expect(times, `FAULTS_SEED=${faultsSeed}`).toBe(1 + (harmed.get(part) ?? 0));
+      flips += total(harmed);
+    }
+    expect(flips).toBe(full ? 200 : 8);
+    task.meta.figures = { flipped_bits_caught: flips };
+  });
 
-describe.skipIf(lack)(`between client and object store${lack ? ` (${lack})` : ''}`, () => {
-  it('U4 sends a part again whose bit was flipped on the way, and that part alone', async () => {
-    const { proxy, client } = await openAll();
-    const bytes = makeBytes(6 * PART, 41);
-    proxy.rules.push({ method: 'PUT', url: /\/objects\//, times: 1, fault: { kind: 'flip-bit', atByte: 1_234_567 } });
-    const file = await client.uploads.upload(bytes, { name: 'flipped.bin', partSizeBytes: PART });
-    expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
-    expect(partsPut(proxy)).toHaveLength(7);
-    expect(new Set(partsPut(proxy)).size).toBe(6);
+  it('U3 loses nothing when the client is killed at any moment, and sends at most the parts in flight again', {
+    timeout: 900_000,
+  }, async ({ task }) => {
+    const concurrency = 4;
+    const folder = await tempFolder();
+    const bytes = makeBytes(24 * PART, 45);
+    const checksum = await crc64Nvme(bytes);
+    const path = await writeBytes(join(folder, 'killed.bin'), bytes);
+    const args = ['upload', path, '--part-size', '5MiB', '--concurrency', String(concurrency)];
+    let tookMs = 0;
+    let most = 0;
+    // The first run is not killed: it tells how long one takes.
+    for (let kill = 0; kill <= (full ? 20 : 4); kill += 1) {
+      const { proxy, client, ...access } = await openProxied();
+      const home = await tempFolder();
+      const first = startCli(home, access, ...args);
+      await until('it has begun', async () => proxy.requests.length > 0 || undefined);
+      const begun = performance.now();
+      if (kill > 0) {
+        await sleep(random() * tookMs);
+        first.child.kill('SIGKILL');
+      }
+      await first.done;
+      if (kill === 0) tookMs = performance.now() - begun;
+      const before = await client.files.list();
+      if (before.items.length === 0) expect((await runCli(home, access, ...args)).exit).toBe(0);
+      const [file, ...others] = (await client.files.list()).items;
+      expect(others).toEqual([]);
+      expect(file?.receipt.checksum_crc64nvme).toBe(checksum);
+      expect((await client.uploads.list()).items.map(({ state }) => state)).toEqual(['completed']);
+      const sent = countParts(proxy.requests);
+      const again = total(sent) - sent.size;
+      expect(again, `FAULTS_SEED=${faultsSeed}, kill ${kill}`).toBeLessThanOrEqual(kill === 0 ? 0 : concurrency);
+      most = Math.max(most, again);
+    }
+    task.meta.figures = { most_parts_sent_again: most };
   });
 
   it('U10 ends right through cut connections, a storm of 503s and lost answers', { timeout: 120_000 }, async () => {
-    const { proxy, client } = await openAll();
+    const { proxy, client } = await openProxied();
     const bytes = makeBytes(10 * PART, 42);
-    const objects = { method: 'PUT', url: /\/objects\// };
+    const objects = { method: 'PUT', url: PART_URL };
     proxy.rules.push(
       { ...objects, times: 2, fault: { kind: 'cut', afterBytes: 3 * MIB } },
       { ...objects, times: 4, fault: { kind: 'answer', status: 503 } },
@@ -68,7 +135,7 @@ describe.skipIf(lack)(`between client and object store${lack ? ` (${lack})` : ''
   });
 
   it('U10 goes on when nothing answered for a while', { timeout: 120_000 }, async () => {
-    const { proxy, client } = await openAll();
+    const { proxy, client } = await openProxied();
     const bytes = makeBytes(20 * PART, 43);
     let gone: Promise<void> | undefined;
     const uploading = client.uploads.upload(bytes, {
@@ -91,17 +158,13 @@ describe.skipIf(lack)(`between client and object store${lack ? ` (${lack})` : ''
 it('U10 makes one session and one file of answers of the API that were lost', {
   timeout: 60_000 * SLOWER,
 }, async () => {
-  const { apiKey, client } = await newTenant();
-  const proxy = await openProxy();
-  proxy.target = target.url;
+  const { proxy, client } = await openProxied();
   proxy.rules.push(
     { method: 'POST', url: /\/uploads\/init/, times: 1, fault: { kind: 'lose-answer' } },
     { method: 'POST', url: /\/complete$/, times: 1, fault: { kind: 'lose-answer' } },
     { method: 'POST', url: /\/complete$/, times: 1, fault: { kind: 'answer', status: 503 } },
   );
-  const bytes = makeBytes(2 * MIB, 44);
-  const through = new Millrace({ url: proxy.url, apiKey, state: memoryStateStore() });
-  const file = await through.uploads.upload(bytes, { name: 'answered.bin' });
+  const file = await client.uploads.upload(makeBytes(2 * MIB, 44), { name: 'answered.bin' });
   expect((await client.files.list()).items.map(({ id }) => id)).toEqual([file.id]);
   expect((await client.uploads.list()).items).toHaveLength(1);
 });

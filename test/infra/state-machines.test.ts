@@ -16,7 +16,7 @@ interface State {
   Type: string;
   TimeoutSeconds?: number;
   MaxConcurrency?: number;
-  Retry?: { Comment?: string }[];
+  Retry?: { Comment?: string; ErrorEquals: string[] }[];
   ItemProcessor?: Machine;
   Branches?: Machine[];
 }
@@ -68,6 +68,13 @@ describe.each(Object.values(workflows))('$name', ({ name, tasks }) => {
     const retries = states.flatMap(([state, { Retry = [] }]) => Retry.map(({ Comment = '' }) => ({ state, Comment })));
     expect(retries.length).toBeGreaterThan(0);
     expect(retries.filter(({ Comment }) => !/\d+ (s|min|h) in all/.test(Comment))).toEqual([]);
+  });
+
+  test('has each task taken up again when its process died, and when a dead one still holds its lease', () => {
+    for (const [state, { Retry = [] }] of taskStates) {
+      const names = Retry.flatMap(({ ErrorEquals }) => ErrorEquals);
+      expect(names, state).toEqual(expect.arrayContaining(['Runtime.ExitError', 'Lambda.Unknown', 'TaskBusyError']));
+    }
   });
 
   test('runs at most 40 iterations of a Map at once, which is what Step Functions allows', () => {

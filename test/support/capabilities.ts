@@ -10,9 +10,9 @@ const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>>
     embedded: 'its bus is in its own process; test/unit/uploads-files.test.ts listens there',
     aws: 'the tests have no credentials for the account',
   },
-  'object URLs that lead through a proxy': {
-    localstack: 'the address of its S3 is signed into them',
-    aws: 'the address of S3 is signed into them',
+  'functions whose configuration the tests may change': {
+    embedded: 'it has no functions: test/e2e/crashes.test.ts kills its one process',
+    aws: 'the tests have no credentials for the account',
   },
   'a limit of running jobs of its own': {
     localstack: 'the limit is that of the whole deployment',

@@ -13,6 +13,8 @@ export interface EmbeddedServer {
   readonly apiKey: string;
   readonly rootSecret: string;
   readonly data: string;
+  /** When the process has ended, in whichever way. */
+  readonly ended: Promise<void>;
   /** Ends the process as a crash would. */
   kill(): Promise<void>;
   /** Ends the process in order; `close` removes the data as well, if it was made here. */
@@ -20,34 +22,44 @@ export interface EmbeddedServer {
   close(): Promise<void>;
 }
 
+export interface EmbeddedServerOptions {
+  /** The project, or a copy of it. */
+  readonly root?: string;
+  readonly data?: string;
+  readonly port?: number;
+  readonly args?: readonly string[];
+  readonly nodeArgs?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** Starts the single-machine edition as its users do, in a process of its own. */
-export async function startEmbeddedServer(
-  options: { root?: string; data?: string; port?: number; args?: readonly string[] } = {},
-): Promise<EmbeddedServer> {
+export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): Promise<EmbeddedServer> {
   const data = options.data ?? (await mkdtemp(join(tmpdir(), 'millrace-e2e-')));
+  const { args = [], nodeArgs = [], port = 0, root = ROOT } = options;
   const child = spawn(
     process.execPath,
-    ['server/main.ts', '--serve-only', '--port', String(options.port ?? 0), '--data', data, ...(options.args ?? [])],
-    { cwd: options.root ?? ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
+    [...nodeArgs, 'server/main.ts', '--serve-only', '--port', String(port), '--data', data, ...args],
+    { cwd: root, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
+  const ended = once(child, 'exit').then(() => void process.off('exit', kill));
   const url = await waitForUrl(child).catch((error: unknown) => {
     kill();
     throw error;
   });
   const read = async (file: string) => JSON.parse(await readFile(join(data, file), 'utf8')) as Record<string, string>;
   const end = async (signal: NodeJS.Signals) => {
-    process.off('exit', kill);
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill(signal);
-    await once(child, 'exit');
+    await ended;
   };
   return {
     url,
     apiKey: (await read('credentials.json')).api_key ?? '',
     rootSecret: (await read('secrets.json')).root_secret ?? '',
     data,
+    ended,
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
     async close() {

@@ -22,9 +22,9 @@ export interface Tenant {
 }
 
 /** A tenant of its own for each test: tests run side by side on one deployment. */
-export async function newTenant(): Promise<Tenant> {
+export async function newTenant(prefix = 'e2e'): Promise<Tenant> {
   const root = new Millrace({ url: target.url, apiKey: target.rootSecret });
-  const id = `e2e-${crypto.randomUUID().slice(0, 13)}`;
+  const id = `${prefix}-${crypto.randomUUID().slice(0, 13)}`;
   const { secret: apiKey } = await root.keys.create({ tenant_id: id as never, name: 'e2e', role: 'owner' });
   const client = new Millrace({ url: target.url, apiKey, state: memoryStateStore() });
   onTestFailed(() => tellJobs(client));
@@ -109,10 +109,14 @@ export interface RunningCli {
 }
 
 /** Runs the CLI with `--json` in a folder of its own home. */
-export function startCli(folder: string, { apiKey }: { apiKey: string }, ...args: string[]): RunningCli {
+export function startCli(
+  folder: string,
+  { apiKey, url = target.url }: { apiKey: string; url?: string },
+  ...args: string[]
+): RunningCli {
   const child = spawn(process.execPath, [BIN, '--json', ...args], {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, MILLRACE_URL: target.url, MILLRACE_API_KEY: apiKey },
+    env: { PATH: process.env.PATH, HOME: folder, MILLRACE_URL: url, MILLRACE_API_KEY: apiKey },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let [stdout, stderr] = ['', ''];
@@ -129,7 +133,7 @@ export function startCli(folder: string, { apiKey }: { apiKey: string }, ...args
   return { child, done };
 }
 
-export function runCli(folder: string, key: { apiKey: string }, ...args: string[]): Promise<CliRun> {
+export function runCli(folder: string, key: { apiKey: string; url?: string }, ...args: string[]): Promise<CliRun> {
   return startCli(folder, key, ...args).done;
 }
 

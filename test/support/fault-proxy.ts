@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Transform } from 'node:stream';
+import { text } from 'node:stream/consumers';
 
 /** What happens to a request: cut after so many bytes of its body, an answer that is lost, … */
 type Fault =
@@ -8,7 +9,7 @@ type Fault =
   | { readonly kind: 'answer'; readonly status: number }
   | { readonly kind: 'lose-answer' }
   | { readonly kind: 'delay'; readonly ms: number }
-  | { readonly kind: 'flip-bit'; readonly atByte: number };
+  | { readonly kind: 'flip-bit'; readonly atByte: number; readonly bit: number };
 
 interface FaultRule {
   /** Such as `PUT` and a part of the URL. */
@@ -21,29 +22,35 @@ interface FaultRule {
 
 export interface FaultProxy {
   readonly url: string;
-  /** Where requests go on to. */
-  target: string;
+  /** The origin that requests go on to; answers in JSON have this proxy's in its place. */
+  readonly target: string;
   readonly rules: FaultRule[];
   /** Method and URL of every request, in order. */
   readonly requests: string[];
+  /** Those that met a fault. */
+  readonly harmed: string[];
   /** Refuses connections, and cuts those that are there, until `comeBack`. */
   goAway(): Promise<void>;
   comeBack(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** An HTTP proxy that does harm as its rules say. */
-export async function startFaultProxy(): Promise<FaultProxy> {
+/** An HTTP proxy that does harm as its rules say, on the way to the API and, since URLs lead through it, to the objects. */
+export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const rules: FaultRule[] = [];
   const requests: string[] = [];
+  const harmed: string[] = [];
   const server = createServer((incoming, outgoing) => {
     requests.push(`${incoming.method} ${incoming.url}`);
     const rule = rules.find(
       ({ method, url, times }) => times > 0 && method === incoming.method && url.test(incoming.url ?? ''),
     );
-    if (rule) rule.times -= 1;
-    if (rule?.fault.kind === 'delay') setTimeout(() => forward(proxy.target, incoming, outgoing), rule.fault.ms);
-    else forward(proxy.target, incoming, outgoing, rule?.fault);
+    if (rule) {
+      rule.times -= 1;
+      harmed.push(`${incoming.method} ${incoming.url}`);
+    }
+    if (rule?.fault.kind === 'delay') setTimeout(() => forward(proxy, incoming, outgoing), rule.fault.ms);
+    else forward(proxy, incoming, outgoing, rule?.fault);
   });
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   await listen(0);
@@ -55,9 +62,10 @@ export async function startFaultProxy(): Promise<FaultProxy> {
     });
   const proxy: FaultProxy = {
     url: `http://127.0.0.1:${port}`,
-    target: '',
+    target,
     rules,
     requests,
+    harmed,
     goAway,
     comeBack: () => listen(port),
     close: goAway,
@@ -65,32 +73,41 @@ export async function startFaultProxy(): Promise<FaultProxy> {
   return proxy;
 }
 
-function forward(target: string, incoming: IncomingMessage, outgoing: ServerResponse, fault?: Fault): void {
+function forward(
+  { target, url }: FaultProxy,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  fault?: Fault,
+): void {
   if (fault?.kind === 'answer') {
     incoming.resume();
     outgoing.writeHead(fault.status, { 'content-length': 0 }).end();
     return;
   }
-  const url = new URL(target);
-  const path = `${url.pathname.replace(/\/$/, '')}${incoming.url}`;
-  const onward = request({
-    host: url.hostname,
-    port: url.port,
-    method: incoming.method,
-    path,
-    headers: incoming.headers,
-  });
+  const { hostname, port, host } = new URL(target);
+  // The host is signed into the URLs of S3.
+  const headers = { ...incoming.headers, host };
+  const onward = request({ host: hostname, port, method: incoming.method, path: incoming.url, headers });
   onward.on('error', () => outgoing.destroy());
   incoming.on('error', () => onward.destroy());
   outgoing.on('close', () => onward.destroy());
   onward.on('response', (answer) => {
+    const status = answer.statusCode ?? 502;
     if (fault?.kind === 'lose-answer') {
       // Only now has the other side done what it was asked to.
       answer.resume().once('end', () => outgoing.destroy());
-      return;
+    } else if (answer.headers['content-type']?.startsWith('application/json')) {
+      text(answer).then(
+        (body) => {
+          const replaced = Buffer.from(body.replaceAll(target, url));
+          outgoing.writeHead(status, { ...answer.headers, 'content-length': replaced.length }).end(replaced);
+        },
+        () => outgoing.destroy(),
+      );
+    } else {
+      outgoing.writeHead(status, answer.headers);
+      answer.pipe(outgoing);
     }
-    outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-    answer.pipe(outgoing);
   });
   incoming.pipe(harm(fault, () => incoming.socket.destroy())).pipe(onward);
 }
@@ -106,7 +123,7 @@ function harm(fault: Fault | undefined, cut: () => void): Transform {
       }
       if (fault?.kind === 'flip-bit' && fault.atByte >= at && fault.atByte < end) {
         const index = fault.atByte - at;
-        chunk[index] = (chunk[index] ?? 0) ^ 1;
+        chunk[index] = (chunk[index] ?? 0) ^ (1 << fault.bit);
       }
       at = end;
       done(null, chunk);

@@ -24,6 +24,8 @@ import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import type { Change, Item, Table, Value, Write } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionState, Workflows } from '../../platform/ports/workflows.ts';
+import { FaultyPorts } from './faulty-ports.ts';
+import { checkJobsAtRest } from './jobs-at-rest.ts';
 import { TestClock } from './test-clock.ts';
 
 const HOUR_MS = 3_600_000;
@@ -172,16 +174,17 @@ export function openJobsWorld(
     signingKey: new Uint8Array(32),
     clock,
   });
+  const ports = new FaultyPorts();
   const deps: JobsDeps = {
-    table,
-    objects,
-    workflows,
+    table: ports.wrap(table),
+    objects: ports.wrap(objects),
+    workflows: ports.wrap(workflows),
     clock,
-    bus: {
-      publish: async (published) => {
+    bus: ports.wrap({
+      publish: async (published: readonly BusEvent[]) => {
         events.push(...published);
       },
-    },
+    }),
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
     findFile:
       options.findFile ?? (async (tenantId, id) => (tenantId === tenant && id === fileId ? fileRef : undefined)),
@@ -300,6 +303,7 @@ export function openJobsWorld(
       await settle({ workflow: found.workflow, name });
     },
 
+    withFaults: ports.withFaults,
     settle,
     reconcile: (options: Parameters<typeof reconcileJobs>[1] = {}) => reconcileJobs(deps, options),
 
@@ -311,6 +315,8 @@ export function openJobsWorld(
     async slots(tenantId = tenant): Promise<number> {
       return Number((await kept.get(slotsKey(tenantId)))?.running ?? 0);
     },
+
+    checkAtRest: () => checkJobsAtRest(database),
 
     close(): void {
       database.close();

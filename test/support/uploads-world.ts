@@ -1,9 +1,7 @@
-import { setImmediate, setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type * as z from 'zod/mini';
 import type { FileId, TenantId, UploadId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
-import { DomainError } from '../../contract/errors.ts';
 import { DELETED_FILE_DAYS } from '../../contract/limits.ts';
 import { partRange } from '../../contract/part-plan.ts';
 import { type Operation, routes } from '../../contract/routes.ts';
@@ -15,6 +13,7 @@ import { asFile, asUpload, type FileRecord, type UploadRecord, usageKey } from '
 import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import type { Item } from '../../platform/ports/table.ts';
+import { FaultyPorts } from './faulty-ports.ts';
 import { createTestObjectStore } from './object-stores.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -24,44 +23,6 @@ export const otherTenant = 'zeta' as TenantId;
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
 export const DAY_MS = 24 * HOUR_MS;
-
-/** What the wrapped ports do at a call: nothing, wait, or throw before or after it is carried out. */
-export interface Faults {
-  /** Counts the calls, from 1. */
-  calls: number;
-  before: (call: number, name: string) => void | Promise<void>;
-  after: (call: number, name: string) => void | Promise<void>;
-}
-
-function steady(): Faults {
-  return { calls: 0, before: () => {}, after: () => {} };
-}
-
-/** The process ends at the nth call: that one and all that follow fail, as they would if nobody made them. */
-export function crashAt(n: number, when: 'before' | 'after'): Faults {
-  const crash = (from: number) => (call: number) => {
-    if (call >= from) throw new Error('crashed by the test');
-  };
-  return { calls: 0, before: crash(when === 'before' ? n : n + 1), after: crash(n) };
-}
-
-/** The nth call alone fails: it is refused, or its answer is lost. */
-export function failAt(n: number, when: 'before' | 'after'): Faults {
-  const fail = (call: number) => {
-    if (call === n) throw new DomainError('ServiceBusyError', 'failed by the test');
-  };
-  return { ...steady(), [when]: fail };
-}
-
-/** Has calls take turns at random, some as long as a part takes to arrive, and some of them fail. */
-export function randomFaults(random: () => number, rate: number): Faults {
-  const maybe = async () => {
-    for (let turns = Math.floor(random() * 4); turns > 0; turns -= 1) await setImmediate();
-    if (random() < 0.1) await setTimeout(random() * 8);
-    if (random() < rate / 2) throw new DomainError('ServiceBusyError', 'failed by the test');
-  };
-  return { calls: 0, before: maybe, after: maybe };
-}
 
 interface Input {
   readonly params?: object;
@@ -86,36 +47,11 @@ export async function openUploadsWorld({
   database.exec('PRAGMA synchronous = OFF');
   const table = new SqliteTable({ database, name: 'uploads', changes: true });
   const logged: { level: string; message: string }[] = [];
-  let faults = steady();
-  let inFlight = 0;
-
-  /** The port, with the present faults at each call. */
-  function faulty<Port extends object>(port: Port): Port {
-    return new Proxy(port, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name);
-        if (typeof member !== 'function') return member;
-        return async (...args: unknown[]) => {
-          const present = faults;
-          present.calls += 1;
-          const call = present.calls;
-          inFlight += 1;
-          try {
-            await present.before(call, String(name));
-            const result: unknown = await member.apply(target, args);
-            await present.after(call, String(name));
-            return result;
-          } finally {
-            inFlight -= 1;
-          }
-        };
-      },
-    });
-  }
+  const ports = new FaultyPorts();
 
   const deps: UploadsApiDeps = {
-    table: faulty(table),
-    objects: faulty(store),
+    table: ports.wrap(table),
+    objects: ports.wrap(store),
     clock,
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
     quotas: Quotas.parse(quotas),
@@ -243,21 +179,8 @@ export async function openUploadsWorld({
       return answer.file.id;
     },
 
-    /** Runs with faults; afterwards all goes well again. Answers how many calls there were, and what was thrown. */
-    async withFaults(planned: Faults, run: () => Promise<unknown>): Promise<{ calls: number; error: unknown }> {
-      faults = planned;
-      const error = await run().then(
-        () => undefined,
-        (thrown: unknown) => thrown,
-      );
-      faults = steady();
-      return { calls: planned.calls, error };
-    },
-
-    /** Until nothing goes on that was answered with 202 meanwhile. */
-    async idle(): Promise<void> {
-      for (let idleTurns = 0; idleTurns < 5; idleTurns = inFlight > 0 ? 0 : idleTurns + 1) await setImmediate();
-    },
+    withFaults: ports.withFaults,
+    idle: ports.idle,
 
     async sweep() {
       const { orphaned: _, ...done } = await sweepUploads(deps);

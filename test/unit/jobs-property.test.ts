@@ -13,6 +13,7 @@ import {
   tenant,
   unsteadyTable,
 } from '../support/jobs-world.ts';
+import { randomFrom } from '../support/random.ts';
 
 const STEPS = 3;
 const LIMIT = 2;
@@ -113,11 +114,7 @@ class Play {
   #startFails = false;
 
   constructor(seed: number) {
-    let state = (seed % 2_147_483_646) + 1;
-    const random = () => {
-      state = (state * 48_271) % 2_147_483_647;
-      return state / 2_147_483_647;
-    };
+    const random = randomFrom(seed);
     let table: ReturnType<typeof unsteadyTable> | undefined;
     this.world = openJobsWorld({
       runningLimit: LIMIT,

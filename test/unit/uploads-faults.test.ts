@@ -1,11 +1,10 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { FileId, UploadId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { DELETED_FILE_DAYS } from '../../contract/limits.ts';
+import { atEveryCall, FAULT_CASES, type FaultCase } from '../support/faulty-ports.ts';
 import {
-  crashAt,
   DAY_MS,
-  failAt,
   HOUR_MS,
   MINUTE_MS,
   openUploadsWorld,
@@ -16,47 +15,21 @@ import {
 const bytes = someBytes(10);
 const checksum = await crc64Nvme(bytes);
 
-let world: UploadsWorld | undefined;
-afterEach(() => world?.close());
-
 /** After which anybody goes on with a completion. */
 const HEAD_START_MS = 10_000;
 
-const FAULTS = { crashAt, failAt };
-const cases = (['crashAt', 'failAt'] as const).flatMap((kind) =>
-  (['before', 'after'] as const).map((when) => ({ kind, when })),
-);
-
-/**
- * Runs `operation` in a new world for every n, with a fault at its nth call of a port, until there are no more calls.
- * `healed` then demands that the world is right, in whichever way it looks at it.
- */
-async function atEveryCall<T>(
-  { kind, when }: (typeof cases)[number],
+/** In worlds of uploads; whatever `healed` looks at, every file has its bytes, and nothing is left over in the end. */
+function atEveryUploadCall<T>(
+  fault: FaultCase,
   prepare: (world: UploadsWorld) => Promise<T>,
   operation: (world: UploadsWorld, prepared: T) => Promise<unknown>,
   healed: (world: UploadsWorld, prepared: T) => Promise<void>,
 ): Promise<void> {
-  for (let n = 1; ; n += 1) {
-    const present = await openUploadsWorld();
-    world = present;
-    const prepared = await prepare(present);
-    const { calls } = await present.withFaults(FAULTS[kind](n, when), () => operation(present, prepared));
-    try {
-      await present.check();
-      await healed(present, prepared);
-      await present.checkClean();
-    } catch (error) {
-      throw new Error(`with a fault ${when} call ${n}: ${error}`, { cause: error });
-    }
-    await present.close();
-    world = undefined;
-    if (calls < n) {
-      // Of the calls in the last world none failed; there must have been some before.
-      expect(n).toBeGreaterThan(2);
-      return;
-    }
-  }
+  return atEveryCall(fault, openUploadsWorld, prepare, operation, async (world, prepared) => {
+    await world.check();
+    await healed(world, prepared);
+    await world.checkClean();
+  });
 }
 
 const complete = (present: UploadsWorld, id: UploadId) => present.complete(id, { checksum_crc64nvme: checksum });
@@ -68,12 +41,12 @@ async function fileIsThere(present: UploadsWorld): Promise<void> {
   expect((await present.bytesOf(file?.file_id as FileId)).equals(bytes)).toBe(true);
 }
 
-describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fault) => {
+describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)', (fault) => {
   test('of init: the same request again opens one session, and nothing is left of others', () => {
     const headers = { 'idempotency-key': 'k' };
     const body = { name: 'a', size_bytes: 10, fingerprint: '10-0123456789abcdef-0123456789abcdef', resume: true };
     const init = (present: UploadsWorld) => present.call('initUpload', { headers, body });
-    return atEveryCall(
+    return atEveryUploadCall(
       fault,
       async () => {},
       init,
@@ -89,7 +62,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
   });
 
   test.each(['parts', 'whole'] as const)('of complete (%s): the same call again ends in the one file', (integrity) =>
-    atEveryCall(
+    atEveryUploadCall(
       fault,
       (present) => present.sent(bytes, { integrity }),
       (present, { id }) => complete(present, id),
@@ -102,7 +75,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
   );
 
   test('of complete: without another call the sweep ends in the one file, if the session was completing', () =>
-    atEveryCall(
+    atEveryUploadCall(
       fault,
       (present) => present.sent(bytes, { integrity: 'parts' }),
       (present, { id }) => complete(present, id),
@@ -117,7 +90,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
     ));
 
   test('of a complete that is refused: the refusal is the same again, and no file is there', () =>
-    atEveryCall(
+    atEveryUploadCall(
       fault,
       (present) => present.sent(bytes, { integrity: 'whole' }),
       (present, { id }) => present.complete(id, { checksum_crc64nvme: 'AAAAAAAAAAA=' }),
@@ -131,7 +104,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
     ));
 
   test('of abort: the same call again ends in an aborted session without parts', () =>
-    atEveryCall(
+    atEveryUploadCall(
       fault,
       (present) => present.sent(bytes),
       (present, { id }) => present.call('abortUpload', { params: { upload_id: id } }),
@@ -143,7 +116,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
     ));
 
   test.each([{}, { permanent: 'true' }])('of deleting a file: it is there or gone, and then repeated %o', (query) =>
-    atEveryCall(
+    atEveryUploadCall(
       fault,
       (present) => present.file(bytes),
       (present, file_id) => present.call('deleteFile', { params: { file_id }, query }),
@@ -168,7 +141,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
   );
 
   test('of restoring a file: the same call again has it back', () =>
-    atEveryCall(
+    atEveryUploadCall(
       fault,
       async (present) => {
         const params = { file_id: await present.file(bytes) };
@@ -185,7 +158,7 @@ describe.each(cases)('a fault at any call ($kind, $when it is carried out)', (fa
     ));
 
   test('of the sweep: the next ones do what it was to do', () =>
-    atEveryCall(
+    atEveryUploadCall(
       fault,
       async (present) => {
         const fails = (method: string) => ({

@@ -6,7 +6,9 @@ import { UPLOAD_STATES, type Upload } from '../../contract/uploads.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
 import { nextState, TRANSITION_NAMES } from '../../lambdas/uploads/transitions.ts';
 import type { MultipartKey } from '../../platform/ports/object-store.ts';
-import { DAY_MS, openUploadsWorld, randomFaults, someBytes, type UploadsWorld } from '../support/uploads-world.ts';
+import { randomFaults } from '../support/faulty-ports.ts';
+import { randomFrom } from '../support/random.ts';
+import { DAY_MS, openUploadsWorld, someBytes, type UploadsWorld } from '../support/uploads-world.ts';
 
 const CONTENTS = [someBytes(10, 1), someBytes(10, 2)] as const;
 const CHECKSUMS = await Promise.all(CONTENTS.map(crc64Nvme));
@@ -190,12 +192,3 @@ describe('sessions under any sequence of acts, faults and late parts', () => {
     expect([...seen.keys()].sort()).toEqual([...legal].filter((move) => !move.includes('undefined')).sort());
   });
 });
-
-/** Lehmer's generator. */
-function randomFrom(seed: number): () => number {
-  let state = (seed % 2_147_483_646) + 1;
-  return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
-  };
-}

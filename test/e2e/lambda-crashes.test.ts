@@ -1,0 +1,105 @@
+import { DynamoDBClient, GetItemCommand, ListTablesCommand } from '@aws-sdk/client-dynamodb';
+import { describe, expect, it } from 'vitest';
+import { type Millrace, MillraceError } from '../../client/index.ts';
+import { crc64Nvme } from '../../contract/crc64nvme.ts';
+import { lackOf } from '../support/capabilities.ts';
+import { makeBytes, newTenant, type Tenant, target, until } from '../support/e2e-world.ts';
+import { crashesOf, makeFunctionsCrash } from '../support/lambda-functions.ts';
+
+const lack = lackOf('functions whose configuration the tests may change', target.engine);
+
+/** For so long each process of a function that serves the tenant is killed at its nth write for it. */
+const CRASHING_MS = 20_000;
+const full = process.env.MILLRACE_FULL === '1';
+const points = (writes: number) =>
+  Array.from({ length: writes }, (_, index) => index + 1)
+    .flatMap((n) => [`before-${n}`, `after-${n}`])
+    // Every third, unless all are asked for: a killed task's lease takes a minute to lapse.
+    .filter((_, index) => full || index % 3 === 0);
+
+const bytes = makeBytes(100_000, 81);
+const checksum = await crc64Nvme(bytes);
+
+/** As a person does whose call was answered with an error of the service: again, until it is not. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  return until('an answer', async () => {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof MillraceError && (error.status ?? 500) >= 500) return undefined;
+      throw error;
+    }
+  });
+}
+
+/** Plays with a tenant for each plan; the functions that match crash for all of them, as their logs tell. */
+async function withCrashes(
+  functions: RegExp,
+  plans: readonly string[],
+  play: (tenant: Tenant) => Promise<void>,
+): Promise<string[]> {
+  await makeFunctionsCrash(functions);
+  // Their time counts from when they are warm.
+  await play(await newTenant());
+  const played = plans.map(async (plan) => {
+    const tenant = await newTenant(`crash-${plan}-${Date.now() + CRASHING_MS}`);
+    await play(tenant).catch((error: unknown) => {
+      throw new Error(`killed ${plan}: ${error}`, { cause: error });
+    });
+    return crashesOf(tenant.id);
+  });
+  return (await Promise.all(played)).flat();
+}
+
+async function takenSlots(tenantId: string): Promise<number> {
+  const dynamo = new DynamoDBClient({
+    ...(process.env.LOCALSTACK_ENDPOINT && { endpoint: process.env.LOCALSTACK_ENDPOINT }),
+  });
+  const { TableNames = [] } = await dynamo.send(new ListTablesCommand({}));
+  const TableName = TableNames.find((name) => /jobs/i.test(name));
+  const { Item } = await dynamo.send(
+    new GetItemCommand({ TableName, Key: { pk: { S: `T#${tenantId}` }, sk: { S: 'SLOTS' } } }),
+  );
+  return Number(Item?.running?.N);
+}
+
+const endedJob = (client: Millrace, jobId: string) =>
+  until(
+    'the job has ended',
+    async () => {
+      const job = await patiently(() => client.jobs.get(jobId));
+      return ['completed', 'failed', 'cancelled'].includes(job.state) ? job : undefined;
+    },
+    300,
+  );
+
+async function playUpload({ client }: Tenant): Promise<void> {
+  const file = await patiently(() => client.uploads.upload(bytes, { name: 'kept.bin' }));
+  expect(file.receipt.checksum_crc64nvme).toBe(checksum);
+  const files = await patiently(() => client.files.list());
+  expect(files.items.map(({ id }) => id)).toEqual([file.id]);
+  expect((await patiently(() => client.uploads.list({ state: 'open' }))).items).toEqual([]);
+}
+
+async function playJob({ id, client }: Tenant): Promise<void> {
+  const idempotencyKey = crypto.randomUUID();
+  const { id: jobId } = await patiently(() => client.jobs.create('drill', { items: 1 }, { idempotencyKey }));
+  const ended = await endedJob(client, jobId);
+  expect([ended.state, ended.attempt, ended.error]).toEqual(['completed', 1, undefined]);
+  expect(ended.progress).toMatchObject({ completed_tasks: 3, total_tasks: 3, detail: { items: 1 } });
+  const listed = await patiently(() => client.jobs.list());
+  expect(listed.items.map((job) => job.id)).toEqual([jobId]);
+  expect(await takenSlots(id)).toBe(0);
+}
+
+describe.skipIf(lack)(`functions killed between any two writes${lack ? ` (${lack})` : ''}`, () => {
+  it.each([
+    ['U3 for uploads: there is the one file that was asked for', /^API: uploads/, 6, playUpload],
+    ['U6 for jobs: there is the one job that was asked for, ended right', /^(API: jobs|Dispatches jobs)/, 5, playJob],
+    ['U6 for tasks and settlement: the job ends right', /^(Settles a job|drill:)/, 4, playJob],
+  ] as const)('%s', { timeout: 900_000 }, async (_, functions, writes, play) => {
+    const crashes = await withCrashes(functions, points(writes), play);
+    // The last of the writes may not be reached while functions crash.
+    expect(crashes.length).toBeGreaterThan(1);
+  });
+});

@@ -1,0 +1,93 @@
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { expect } from 'vitest';
+import { asFile, asUpload } from '../../lambdas/uploads/records.ts';
+import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
+import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
+import { openDatabase } from '../../platform/embedded/open-database.ts';
+import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
+import { systemClock } from '../../platform/system-clock.ts';
+import { startEmbeddedServer } from './e2e-server.ts';
+import { checkJobsAtRest, rowsOf } from './jobs-at-rest.ts';
+import { silentLog } from './workflow-world.ts';
+
+const HOUR_MS = 3_600_000;
+/** When every session and all that is kept for a while has long expired. */
+const MUCH_LATER_MS = 400 * 24 * HOUR_MS;
+
+function inDatabase<T>(folder: string, look: (database: DatabaseSync) => T): T {
+  const database = openDatabase(join(folder, 'millrace.db'));
+  try {
+    return look(database);
+  } finally {
+    database.close();
+  }
+}
+
+/** A data folder on which a server has been before. */
+export async function newDataFolder(data: string, root: string): Promise<string> {
+  const server = await startEmbeddedServer({ root, data });
+  await server.stop();
+  return data;
+}
+
+/** Whether nothing is under way in a running server: no job, no execution, no event or change that is yet to be told. */
+export function isQuiet(folder: string): boolean {
+  return inDatabase(folder, (database) => {
+    const counts = [
+      "table_jobs WHERE g2pk GLOB 'ACTIVE#*'",
+      'executions WHERE told = 0',
+      'deliveries WHERE dead = 0',
+      'changes_jobs',
+      'changes_uploads',
+    ].map((rows) => Number(database.prepare(`SELECT count(*) AS count FROM ${rows}`).get()?.count));
+    return counts.every((count) => count === 0);
+  });
+}
+
+/**
+ * What holds in the data folder of a server that was quiet and was stopped: its jobs ended right, its counters are right,
+ * and once everything has expired and was swept, nothing is left but files and what jobs made.
+ */
+export async function checkDataFolder(folder: string): Promise<void> {
+  inDatabase(folder, (database) => {
+    checkJobsAtRest(database);
+    const left = (rows: string) => database.prepare(`SELECT * FROM ${rows}`).all();
+    expect(left("executions WHERE state = 'running' OR told = 0")).toEqual([]);
+    expect(left('deliveries')).toEqual([]);
+    expect(left('dead_changes')).toEqual([]);
+  });
+  const database = openDatabase(join(folder, 'millrace.db'));
+  try {
+    let now = Date.now() + MUCH_LATER_MS;
+    const clock = { ...systemClock, now: () => new Date(now) };
+    const objects = new FileObjectStore({
+      folder: join(folder, 'objects'),
+      database,
+      baseUrl: 'http://127.0.0.1:1',
+      signingKey: new Uint8Array(32),
+      clock,
+    });
+    // Files and rows are in step: the last start has put them so, and nothing has ended in the middle since.
+    expect(await objects.reconcile()).toEqual({ deletedFiles: 0, lostParts: 0, damagedKeys: [] });
+    const table = new SqliteTable({ database, name: 'uploads', changes: true });
+    for (let run = 0; run < 3; run += 1) {
+      await sweepUploads({ table, objects, clock, log: silentLog });
+      now += 2 * HOUR_MS;
+    }
+    const files = rowsOf(database, 'uploads', 'FILE').map(asFile);
+    for (const { object_key, receipt } of files) {
+      const head = await objects.head(object_key);
+      expect(head?.checksumCrc64Nvme).toBe(receipt.checksum_crc64nvme);
+    }
+    const states = rowsOf(database, 'uploads', 'UPLOAD').map((item) => asUpload(item).state);
+    expect(states.filter((state) => state === 'open' || state === 'completing')).toEqual([]);
+    expect((await objects.listMultiparts({ prefix: '' })).items).toEqual([]);
+    const kept = (await objects.list({ prefix: '' })).items.map(({ key }) => key);
+    expect(kept.filter((key) => !/^tenant\/[^/]+\/jobs\//.test(key))).toEqual(
+      files.map(({ object_key }) => object_key).sort(),
+    );
+  } finally {
+    database.close();
+  }
+}

@@ -1,0 +1,60 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { expect } from 'vitest';
+import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
+import { asJob, asTask, type JobRecord, type ProgressRecord, type TaskRecord } from '../../lambdas/jobs/records.ts';
+import { hasEnded, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
+import { taskView } from '../../lambdas/jobs/views.ts';
+import type { Item } from '../../platform/ports/table.ts';
+
+const YEAR_MS = 366 * 24 * 3_600_000;
+
+const legalMoves = new Set(
+  JOB_STATES.flatMap((from) => TRANSITION_NAMES.map((transition) => `${from} ${nextState(from, transition)}`)),
+);
+
+/** The items of a `SqliteTable` whose sort keys match, such as `TASK#*`. */
+export function rowsOf(database: DatabaseSync, table: 'jobs' | 'uploads', sk: string): Item[] {
+  const rows = database.prepare(`SELECT body FROM table_${table} WHERE sk GLOB ? ORDER BY pk, sk`).all(sk);
+  return rows.map(({ body }) => JSON.parse(String(body)));
+}
+
+/** What holds in a table of jobs when nothing is under way: they ended right, and all that counts them is right. */
+export function checkJobsAtRest(database: DatabaseSync): void {
+  for (const job of rowsOf(database, 'jobs', 'JOB').map(asJob)) {
+    const inJob = (sk: string) =>
+      rowsOf(database, 'jobs', sk).filter((item) => item.pk === (job as unknown as Item).pk);
+    checkJob(job, inJob('TASK#*').map(asTask), inJob('PROGRESS')[0] as unknown as ProgressRecord, inJob('EVENT#*'));
+  }
+  for (const slots of rowsOf(database, 'jobs', 'SLOTS')) {
+    expect(slots.running).toBe(0);
+    expect(Object.keys(slots).filter((name) => name.startsWith('job_'))).toEqual([]);
+  }
+  const waiting = database.prepare("SELECT body FROM table_jobs WHERE pk GLOB 'T#*#QUEUE' OR g2pk GLOB 'ACTIVE#*'");
+  expect(waiting.all()).toEqual([]);
+}
+
+/** It has ended by moves that there are, and everything that counts its tasks agrees with them. */
+function checkJob(
+  job: JobRecord,
+  tasks: readonly TaskRecord[],
+  progress: ProgressRecord,
+  events: readonly Item[],
+): void {
+  const completed = tasks.filter(({ state }) => state === 'completed').length;
+  expect(hasEnded(job.state), `${job.job_id} is ${job.state}`).toBe(true);
+  const later = new Date(Date.now() + YEAR_MS);
+  expect(tasks.map((task) => taskView(task, job, later).state)).not.toContain('running');
+  // The feed counts each change to `completed`: as many as tasks that are so means that each became so once.
+  expect(progress).toMatchObject({ completed, total: tasks.length, told_state: job.state });
+  if (job.state === 'completed') {
+    expect(completed).toBe(tasks.length);
+    expect(job.final_counts).toMatchObject({ completed, total: tasks.length });
+  }
+  if (job.state === 'failed') expect(job.error).toBeDefined();
+  let before: JobState = 'creating';
+  for (const { state } of events.filter(({ type }) => type === 'job.state_changed')) {
+    expect(legalMoves).toContain(`${before} ${state}`);
+    before = state as JobState;
+  }
+  expect(before).toBe(job.state);
+}
