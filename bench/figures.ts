@@ -32,7 +32,7 @@ export function median(values: number | readonly number[]): number {
 }
 
 /** By the nearest rank; `share` is 0–1. */
-function quantile(values: readonly number[], share: number): number {
+export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number;
 }
