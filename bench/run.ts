@@ -4,6 +4,7 @@ import { benchBig } from './big.ts';
 import { benchBundles } from './bundles.ts';
 import type { Figure } from './figures.ts';
 import { benchJobs } from './jobs.ts';
+import { benchJobsOnLocalStack } from './jobs-localstack.ts';
 import { benchObjectStore } from './object-store.ts';
 import { benchPresign } from './presign.ts';
 import { benchEmbeddedUpload, benchUpload } from './upload.ts';
@@ -27,6 +28,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   big: { about: 'memory and API calls of 1 and 10 GiB, to the single machine', run: benchBig },
   presign: { about: 'signing the URLs of 1,000 parts', run: benchPresign },
   jobs: { about: "the single machine's jobs, beside the same state machine without a ledger", run: benchJobs },
+  'jobs-localstack': { about: 'the same on the stacks deployed to a LocalStack', run: benchJobsOnLocalStack },
   'object-store': { about: "the single machine's object store, of what bounds it", run: benchObjectStore },
   bundles: { about: 'size and loading time of each Lambda', run: benchBundles },
 };
