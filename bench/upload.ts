@@ -73,7 +73,7 @@ async function withS3({ endpoint, kind }: S3Server, folder: string, options: Ben
         return result;
       },
     });
-    return figuresOf(`upload to ${kind}`, sizeBytes, sent);
+    return figuresOf(kind, sizeBytes, sent);
   } finally {
     for (const sender of [...Object.values(senders), aws]) sender.close();
     api.kill();
@@ -83,7 +83,9 @@ async function withS3({ endpoint, kind }: S3Server, folder: string, options: Ben
 
 type Name = 'client' | 'lib-storage' | 'aws s3 cp' | 'bare PUTs';
 
-function figuresOf(prefix: string, sizeBytes: number, sent: Readonly<Record<Name, readonly Sent[]>>): Figure[] {
+function figuresOf(kind: string, sizeBytes: number, sent: Readonly<Record<Name, readonly Sent[]>>): Figure[] {
+  const prefix = `upload to ${kind}`;
+  const bareName = `${prefix}: client until all parts are sent, of bare PUTs`;
   const rate = (name: Name, round: number) => mibPerSecond(sizeBytes, sent[name][round] as Sent);
   const each = (value: (round: number) => number) => sent.client.map((_, round) => value(round));
   const best = each((round) => rate('client', round) / Math.max(rate('lib-storage', round), rate('aws s3 cp', round)));
@@ -93,7 +95,8 @@ function figuresOf(prefix: string, sizeBytes: number, sent: Readonly<Record<Name
   return [
     ...(Object.keys(sent) as Name[]).flatMap((name) => ratesOf(`${prefix}: ${name}`, sizeBytes, sent[name])),
     atLeast(0.95, `${prefix}: client, of the better of lib-storage and aws s3 cp`, best, 'x'),
-    atLeast(0.9, `${prefix}: client until all parts are sent, of bare PUTs`, bare, 'x'),
+    // What takes no time to receive shows what it costs to send; hashing is most of the client's then.
+    kind === 'a sink' ? figure(bareName, bare, 'x') : atLeast(0.9, bareName, bare, 'x'),
     atMost(1, `${prefix}: client's CPU, of lib-storage's`, cpu, 'x'),
   ];
 }
