@@ -6,32 +6,29 @@ import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws
 import { Millrace, memoryStateStore } from '../client/index.ts';
 import { runCdk } from '../lib/cdk.ts';
 import { ACCOUNT, deployTo } from '../test/support/deploy.ts';
-import { startLocalStack } from '../test/support/localstack.ts';
 import { createWorkspace } from '../test/support/workspace.ts';
 import type { Figure } from './figures.ts';
 import { measureJobs } from './jobs.ts';
+import { onLocalStack } from './localstack.ts';
 import type { BenchOptions } from './run.ts';
 
 /** Jobs of the stacks deployed to a LocalStack. */
 export async function benchJobsOnLocalStack({ quick }: BenchOptions): Promise<Figure[]> {
-  const localStack = await startLocalStack();
-  try {
+  // Each call in flight is a container, which takes a while to start.
+  const counts = { rounds: quick ? 1 : 7, atOnce: quick ? 2 : 8, latencies: 5, calls: quick ? 20 : 100, cancels: 2 };
+  return onLocalStack(async (endpoint) => {
     const workspace = await createWorkspace(['drill', 'ten']);
-    const { url, rootSecret } = await deployTo(localStack.endpoint, workspace.folder).finally(workspace.remove);
+    const { url, rootSecret } = await deployTo(endpoint, workspace.folder).finally(workspace.remove);
     const { keys } = new Millrace({ url, apiKey: rootSecret });
     const { secret } = await keys.create({ tenant_id: 'bench' as never, name: 'bench', role: 'owner' });
     const target = {
       name: 'LocalStack',
       client: new Millrace({ url, apiKey: secret, state: memoryStateStore() }),
-      runBare: await deployBareMachine(localStack.endpoint),
+      runBare: await deployBareMachine(endpoint),
       limits: { ledgerMsPerTask: 30, statusMs: 200, acknowledgedMs: 1_000 },
     };
-    // Each call in flight is a container, which takes a while to start.
-    const counts = { rounds: quick ? 1 : 7, atOnce: quick ? 2 : 8, latencies: 5, calls: quick ? 20 : 100, cancels: 2 };
-    return await measureJobs(target, counts);
-  } finally {
-    await localStack.stop();
-  }
+    return measureJobs(target, counts);
+  });
 }
 
 async function deployBareMachine(endpoint: string): Promise<(workMs: number) => Promise<number>> {

@@ -9,9 +9,9 @@ import { createS3Client, S3ObjectStore } from '../platform/aws/s3-object-store.t
 import { S3Presigner } from '../platform/aws/s3-presign.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { type EmbeddedServer, startEmbeddedServer } from '../test/support/e2e-server.ts';
-import { startLocalStack } from '../test/support/localstack.ts';
 import { Contender, inRounds, mibPerSecond, type Sent, startSender } from './contender.ts';
 import { atLeast, atMost, type Figure, figure } from './figures.ts';
+import { onLocalStack } from './localstack.ts';
 import type { BenchOptions } from './run.ts';
 import type { BareTask, ClientTask, S3Task } from './senders.ts';
 
@@ -26,17 +26,15 @@ function sizes({ quick }: BenchOptions) {
 
 /** The client against other ways to send the same file to the same S3, with the same part size and concurrency. */
 export async function benchUpload(options: BenchOptions): Promise<Figure[]> {
-  const server = await startS3();
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   try {
-    return await withS3(server, folder, options);
+    return await onS3((server) => compare(server, folder, options));
   } finally {
-    await server.stop();
     rmSync(folder, { recursive: true });
   }
 }
 
-async function withS3({ endpoint, kind }: S3Server, folder: string, options: BenchOptions): Promise<Figure[]> {
+async function compare({ endpoint, kind }: S3Server, folder: string, options: BenchOptions): Promise<Figure[]> {
   const { rounds, sizeBytes } = sizes(options);
   const file = writeFile(folder, sizeBytes);
   const { store, bucket, clear, remove } = await createBucket(endpoint);
@@ -189,19 +187,20 @@ function writeFile(folder: string, sizeBytes: number): string {
 interface S3Server {
   readonly endpoint: string;
   readonly kind: string;
-  stop(): Promise<void>;
 }
 
 /** `BENCH_S3_ENDPOINT`: a URL, or `sink` for one that discards; a LocalStack of its own when it is not set. */
-async function startS3(): Promise<S3Server> {
+async function onS3<T>(use: (server: S3Server) => Promise<T>): Promise<T> {
   const given = process.env.BENCH_S3_ENDPOINT;
-  if (given === 'sink') {
-    const sink = fork(new URL('s3-sink.ts', import.meta.url).pathname);
+  if (given === undefined) return onLocalStack((endpoint) => use({ endpoint, kind: 'LocalStack' }));
+  if (given !== 'sink') return use({ endpoint: given, kind: 'S3' });
+  const sink = fork(new URL('s3-sink.ts', import.meta.url).pathname);
+  try {
     const [endpoint] = (await once(sink, 'message')) as [string];
-    return { endpoint, kind: 'a sink', stop: async () => void sink.kill() };
+    return await use({ endpoint, kind: 'a sink' });
+  } finally {
+    sink.kill();
   }
-  if (given) return { endpoint: given, kind: 'S3', stop: async () => {} };
-  return { kind: 'LocalStack', ...(await startLocalStack()) };
 }
 
 async function createBucket(endpoint: string) {
