@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { workflows } from '../contract/workflows.ts';
 import { type Bundle, bundle, taskBundle } from '../lib/bundle.ts';
+import { atMost, type Figure, figure, median } from './figures.ts';
 
-export interface BundleSize {
+interface BundleSize {
   /** Such as `uploads/api` or `inference/ScoreRange`. */
   readonly name: string;
   readonly totalBytes: number;
@@ -26,7 +27,7 @@ const BUDGET_BYTES = { api: 160_000, other: 110_000, task: 200_000 };
 const AWS_SDK = /node_modules\/(@aws-sdk|@smithy|@aws-crypto|@aws|mnemonist|obliterator)\//;
 
 /** How much code each Lambda loads when it starts, minified. */
-export function benchBundles(): BundleSize[] {
+export function bundleSizes(): BundleSize[] {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bundles-'));
   try {
     return lambdas().map(({ name, kind, ...code }) => {
@@ -73,7 +74,7 @@ const LOAD = `
 const ROUNDS = 5;
 
 /** How long each Lambda's code takes to load in a new process, in milliseconds without the start of Node.js: the median. */
-export function benchLoading(): { name: string; milliseconds: number }[] {
+function loadingTimes(): { name: string; milliseconds: number }[] {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bundles-'));
   try {
     return lambdas().map(({ name, kind: _, ...code }) => {
@@ -85,12 +86,21 @@ export function benchLoading(): { name: string; milliseconds: number }[] {
             encoding: 'utf8',
           }),
         );
-      const times = Array.from({ length: ROUNDS }, load).sort((a, b) => a - b);
-      return { name, milliseconds: times[Math.floor(ROUNDS / 2)] as number };
+      return { name, milliseconds: median(Array.from({ length: ROUNDS }, load)) };
     });
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+export async function benchBundles(): Promise<Figure[]> {
+  return [
+    ...bundleSizes().flatMap(({ name, totalBytes, ownBytes, ownBudgetBytes }) => [
+      atMost(ownBudgetBytes / 1_000, `bundle ${name}: own code`, ownBytes / 1_000, 'KB'),
+      figure(`bundle ${name}: with the AWS SDK`, totalBytes / 1_000, 'KB'),
+    ]),
+    ...loadingTimes().map(({ name, milliseconds }) => figure(`bundle ${name}: loading`, milliseconds, 'ms')),
+  ];
 }
 
 function lambdas(): (Bundle & { name: string; kind: keyof typeof BUDGET_BYTES })[] {

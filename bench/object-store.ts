@@ -14,12 +14,13 @@ import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
 import type { SignedPartUrl } from '../platform/ports/object-store.ts';
 import { systemClock } from '../platform/system-clock.ts';
-import type { Figure } from './run.ts';
+import { atLeast, type Figure, figure, median } from './figures.ts';
+import type { BenchOptions } from './run.ts';
 
 const PART_BYTES = 64 * MIB;
 const PARTS = 8;
 const CONCURRENCY = 4;
-const ROUNDS = 7;
+const ROUNDS = 6;
 const CHUNK_BYTES = MIB;
 const LEAST_RATIO = 0.7;
 
@@ -28,32 +29,20 @@ const LEAST_RATIO = 0.7;
  * sequential, synced write of the same bytes and a Node server that discards them, sent by the same client. Store and
  * sink are in one process, which is not the client's.
  */
-export async function benchObjectStore(): Promise<Figure[]> {
+export async function benchObjectStore({ quick }: BenchOptions): Promise<Figure[]> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const server = fork(import.meta.filename, [folder]);
   try {
     const [baseUrl] = (await once(server, 'message')) as [string];
-    const rates = await measure(folder, baseUrl, server);
+    const rates = await measure(folder, baseUrl, server, quick ? 2 : ROUNDS);
     const bound = Math.min(median(rates.disk), median(rates.sink));
     const ratio = median(rates.store) / bound;
-    const rate = (name: string, values: readonly number[]) => ({
-      name: `object store: ${name}`,
-      value: Math.round(median(values)),
-      unit: 'MiB/s',
-      holds: true,
-    });
     return [
-      rate('synced sequential write', rates.disk),
-      rate('HTTP sink', rates.sink),
-      rate('CRC64NVME', rates.hash),
-      rate('parts stored', rates.store),
-      {
-        name: 'object store: parts stored, of the slower bound',
-        value: Number(ratio.toFixed(2)),
-        unit: 'x',
-        limit: LEAST_RATIO,
-        holds: ratio >= LEAST_RATIO,
-      },
+      figure('object store: synced sequential write', rates.disk, 'MiB/s'),
+      figure('object store: HTTP sink', rates.sink, 'MiB/s'),
+      figure('object store: CRC64NVME', rates.hash, 'MiB/s'),
+      figure('object store: parts stored', rates.store, 'MiB/s'),
+      atLeast(LEAST_RATIO, 'object store: parts stored, of the slower bound', ratio, 'x'),
     ];
   } finally {
     server.kill();
@@ -63,7 +52,7 @@ export async function benchObjectStore(): Promise<Figure[]> {
 }
 
 /** Rates in MiB/s of rounds that take turns, so that whatever else the machine does meets all of them; the first is not counted. */
-async function measure(folder: string, baseUrl: string, server: ChildProcess) {
+async function measure(folder: string, baseUrl: string, server: ChildProcess, rounds: number) {
   const body = randomBytes(PART_BYTES);
   const checksumCrc64Nvme = await crc64Nvme(body);
   const file = join(folder, 'plain');
@@ -79,7 +68,7 @@ async function measure(folder: string, baseUrl: string, server: ChildProcess) {
     await run();
     return (PARTS * PART_BYTES) / MIB / ((performance.now() - start) / 1_000);
   };
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round <= rounds; round++) {
     server.send({ sizeBytes: PART_BYTES, checksumCrc64Nvme });
     const [signed] = (await once(server, 'message')) as [SignedPartUrl[]];
     const sink = signed.map(({ headers }) => ({ url: `${baseUrl}/sink`, headers }));
@@ -127,10 +116,6 @@ async function send({ url, headers }: Pick<SignedPartUrl, 'url' | 'headers'>, bo
   const [response] = await answered;
   if (response.statusCode !== 200) throw new Error(`the server answered ${response.statusCode}`);
   await once(response.resume(), 'end');
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 }
 
 /** The store's server, with a sink beside it. */

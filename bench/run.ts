@@ -1,51 +1,53 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type BundleSize, benchBundles, benchLoading } from './bundles.ts';
+import { benchBig } from './big.ts';
+import { benchBundles } from './bundles.ts';
+import type { Figure } from './figures.ts';
+import { benchJobs } from './jobs.ts';
+import { benchJobsOnLocalStack } from './jobs-localstack.ts';
 import { benchObjectStore } from './object-store.ts';
+import { benchPresign } from './presign.ts';
+import { benchEmbeddedUpload, benchUpload } from './upload.ts';
 
-/** A measured value; `limit` is what it must keep, where there is one. */
-export interface Figure {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly limit?: number;
-  readonly holds: boolean;
+export interface BenchOptions {
+  /** Small files and few rounds: whether a bench runs, not what it measures. */
+  readonly quick: boolean;
 }
 
-const BENCHES: Readonly<Record<string, () => Promise<readonly Figure[]>>> = {
-  'object-store': benchObjectStore,
-  bundles: async () => [...benchBundles().flatMap(bundleFigures), ...benchLoading().map(loadingFigure)],
+interface Bench {
+  readonly about: string;
+  readonly run: (options: BenchOptions) => Promise<readonly Figure[]>;
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  upload: { about: 'the client, lib-storage, aws s3 cp and bare PUTs, to one S3', run: benchUpload },
+  'upload-embedded': {
+    about: 'the client to the single machine, with and without checksums',
+    run: benchEmbeddedUpload,
+  },
+  big: { about: 'memory and API calls of 1 and 10 GiB, to the single machine', run: benchBig },
+  presign: { about: 'signing the URLs of 1,000 parts', run: benchPresign },
+  jobs: { about: "the single machine's jobs, beside the same state machine without a ledger", run: benchJobs },
+  'jobs-localstack': { about: 'the same on the stacks deployed to a LocalStack', run: benchJobsOnLocalStack },
+  'object-store': { about: "the single machine's object store, of what bounds it", run: benchObjectStore },
+  bundles: { about: 'size and loading time of each Lambda', run: benchBundles },
 };
 
 const HELP = `Measures Millrace; ratios are of things measured side by side in one run.
 
 npm run bench -- [OPTIONS] [NAME…]
 
-NAME: ${Object.keys(BENCHES).join(', ')}; all when left out.
+${Object.entries(BENCHES)
+  .map(([name, { about }]) => `  ${name.padEnd(16)}  ${about}`)
+  .join('\n')}
 
   --json FILE   write the figures as [{name, value, unit, limit, holds}] too
+  --quick       small files and few rounds: whether a bench runs, not what it measures
   --help
 
-The exit code is 1 if a limit does not hold.
+All benches run when none is named. BENCH_S3_ENDPOINT is the S3 of \`upload\`: a URL, or "sink" for a server that discards; a
+LocalStack is started in Docker when it is not set. The exit code is 1 if a limit does not hold.
 `;
-
-function bundleFigures({ name, totalBytes, ownBytes, ownBudgetBytes }: BundleSize): Figure[] {
-  const kilobytes = (bytes: number) => Math.round(bytes / 1_000);
-  return [
-    {
-      name: `bundle ${name}: own code`,
-      value: kilobytes(ownBytes),
-      unit: 'KB',
-      limit: kilobytes(ownBudgetBytes),
-      holds: ownBytes <= ownBudgetBytes,
-    },
-    { name: `bundle ${name}: with the AWS SDK`, value: kilobytes(totalBytes), unit: 'KB', holds: true },
-  ];
-}
-
-function loadingFigure({ name, milliseconds }: { name: string; milliseconds: number }): Figure {
-  return { name: `bundle ${name}: loading`, value: Math.round(milliseconds), unit: 'ms', holds: true };
-}
 
 async function main(): Promise<void> {
   const { values, positionals } = readOptions();
@@ -55,8 +57,10 @@ async function main(): Promise<void> {
   const figures: Figure[] = [];
   for (const [name, bench] of Object.entries(BENCHES)) {
     if (positionals.length > 0 && !positionals.includes(name)) continue;
+    const started = performance.now();
     process.stderr.write(`${name} …\n`);
-    figures.push(...(await bench()));
+    figures.push(...(await bench.run(values)));
+    process.stderr.write(`${name}: ${Math.round((performance.now() - started) / 1_000)} s\n`);
   }
   process.stdout.write(`${tableOf(figures)}\n`);
   if (values.json) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
@@ -68,7 +72,11 @@ class UsageError extends Error {}
 function readOptions() {
   try {
     return parseArgs({
-      options: { json: { type: 'string' }, help: { type: 'boolean', default: false } },
+      options: {
+        json: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
       allowPositionals: true,
     });
   } catch (error) {
@@ -77,13 +85,14 @@ function readOptions() {
 }
 
 function tableOf(figures: readonly Figure[]): string {
-  const rows = figures.map(({ name, value, unit, limit, holds }) => [
+  const rows = figures.map(({ name, value, unit, limit, holds, quartiles }) => [
     name,
     `${value} ${unit}`,
+    quartiles ? `(${quartiles.join('–')})` : '',
     limit === undefined ? '' : `limit ${limit} ${unit}`,
     holds ? '' : 'does not hold',
   ]);
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows
     .map((row) =>
       row

@@ -16,21 +16,21 @@ const NEEDED = [
   'cdk.json',
   'tsconfig.json',
 ];
-/** Workflows of test/fixtures that the tests add: `tiny` is the one of docs/add-a-workflow.md. */
-const ADDED = ['tiny', 'drill', 'rounds'];
+/** Workflows of test/fixtures: `tiny` is the one of docs/add-a-workflow.md, `ten` is for the bench. */
+type Fixture = 'tiny' | 'drill' | 'rounds' | 'ten';
 
 export interface Workspace {
   readonly folder: string;
   remove(): Promise<void>;
 }
 
-/** A copy of the project to which the tests' workflows were added as docs/add-a-workflow.md says. */
-export async function createWorkspace(): Promise<Workspace> {
+/** A copy of the project to which workflows were added as docs/add-a-workflow.md says. */
+export async function createWorkspace(added: readonly Fixture[] = ['tiny', 'drill', 'rounds']): Promise<Workspace> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-workspace-'));
   const filter = (path: string) => !path.includes('node_modules');
   await Promise.all(NEEDED.map((name) => cp(join(ROOT, name), join(folder, name), { recursive: true, filter })));
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
-  for (const name of ADDED) await addWorkflow(folder, name);
+  for (const name of added) await addWorkflow(folder, name);
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
 }
 
