@@ -284,7 +284,7 @@ export function openJobsWorld(
       runners += 1;
       const payload = { job: { tenant_id, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
       return runTask(
-        { ...deps, table: options.table ?? table },
+        { ...deps, table: options.table ?? deps.table },
         defineTask(workflow === 'fan' ? fan : line, step, body),
         payload,
         {
