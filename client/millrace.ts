@@ -36,6 +36,7 @@ export class MillraceClient<Source> {
   readonly workflows: Workflows;
   readonly keys: Keys;
   readonly #platform: Platform<Source>;
+  readonly #signal: AbortSignal | undefined;
 
   constructor({ url, apiKey, token, signal }: MillraceOptions, platform: Platform<Source>) {
     const credential = apiKey ?? token;
@@ -43,6 +44,7 @@ export class MillraceClient<Source> {
     if (!credential) throw new MillraceError('UnauthenticatedError', 'give an apiKey or a token');
     const api = new Api({ url, token: credential, signal });
     this.#platform = platform;
+    this.#signal = signal;
     this.uploads = new Uploads(api, platform);
     this.files = new Files(api);
     this.jobs = new Jobs(api);
@@ -51,7 +53,11 @@ export class MillraceClient<Source> {
   }
 
   /** Compares a local file with the receipt of an uploaded one, by size and CRC64NVME; nothing is downloaded. */
-  async verify(source: Source, fileId: string, { signal }: { signal?: AbortSignal } = {}): Promise<Verification> {
+  async verify(
+    source: Source,
+    fileId: string,
+    { signal = this.#signal }: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Verification> {
     const { receipt } = await this.files.get(fileId);
     const local = await this.#platform.openSource(source);
     try {

@@ -2,7 +2,7 @@ export { MAX_QUEUE_POSITION } from '../contract/limits.ts';
 export { type ClientErrorCode, MillraceError } from './errors.ts';
 export { memoryStateStore } from './memory-state.ts';
 export { type MillraceOptions, paginate, type Verification } from './millrace.ts';
-export { PauseController, type PauseSource } from './pause.ts';
+export { PauseController } from './pause.ts';
 export type { FileIdentity, SavedUpload, StateStore } from './ports.ts';
 export type { CreateJobOptions, WaitOptions, WatchOptions } from './resources/jobs.ts';
 export type { TransferOptions, UploadManyOptions, UploadOptions } from './resources/uploads.ts';

@@ -4,7 +4,7 @@ import { KIB } from '../../contract/limits.ts';
 import { MillraceError } from '../errors.ts';
 import type { FileSource } from '../ports.ts';
 
-/** Each reader has one buffer of this size: what a part in flight costs in memory. */
+/** Each reader has one buffer of this size, which others use after it: what a part in flight costs in memory. */
 const CHUNK_BYTES = 256 * KIB;
 
 /** Opens a file on disk. The handle stays with this file, should another one take its name meanwhile. */
@@ -15,10 +15,11 @@ export async function openFile(path: string): Promise<FileSource> {
   try {
     const stats = await handle.stat();
     if (!stats.isFile()) throw new MillraceError('FileUnreadableError', `${path} is not a file`);
+    const free: Buffer[] = [];
     return {
       name: basename(path),
       sizeBytes: stats.size,
-      read: (start, end) => readRange(handle, path, start, end),
+      read: (start, end) => readRange(handle, path, start, end, free),
       identity: async () => {
         const now = await handle.stat({ bigint: true });
         return {
@@ -36,16 +37,26 @@ export async function openFile(path: string): Promise<FileSource> {
   }
 }
 
-async function* readRange(handle: FileHandle, path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - start));
-  for (let position = start; position < end; ) {
-    const length = Math.min(buffer.length, end - position);
-    const { bytesRead } = await handle.read(buffer, 0, length, position).catch((cause: unknown) => {
-      throw unreadable(path, cause);
-    });
-    if (bytesRead === 0) throw new MillraceError('FileChangedError', `${path} is shorter than it was`);
-    yield buffer.subarray(0, bytesRead);
-    position += bytesRead;
+async function* readRange(
+  handle: FileHandle,
+  path: string,
+  start: number,
+  end: number,
+  free: Buffer[],
+): AsyncGenerator<Uint8Array> {
+  const buffer = free.pop() ?? Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - start));
+  try {
+    for (let position = start; position < end; ) {
+      const length = Math.min(buffer.length, end - position);
+      const { bytesRead } = await handle.read(buffer, 0, length, position).catch((cause: unknown) => {
+        throw unreadable(path, cause);
+      });
+      if (bytesRead === 0) throw new MillraceError('FileChangedError', `${path} is shorter than it was`);
+      yield buffer.subarray(0, bytesRead);
+      position += bytesRead;
+    }
+  } finally {
+    free.push(buffer);
   }
 }
 

@@ -58,7 +58,8 @@ it('U3 pauses in the middle of parts, and ends with the right bytes once it goes
     },
   });
   expect(pauses).toBeGreaterThan(0);
-  expect(phases.filter((phase) => phase === 'paused')).toHaveLength(pauses);
+  const changes = phases.filter((phase, at) => phase !== phases[at - 1]);
+  expect(changes.filter((phase) => phase === 'paused')).toHaveLength(pauses);
   expect(errors).toEqual([]);
   expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
 });
