@@ -24,7 +24,7 @@ export type JobRecord = {
   readonly leg: number;
   /** What the last leg to end by itself has given on to this one, as JSON. */
   readonly continued?: string;
-  /** Legs of this attempt that were aborted from outside. */
+  /** Legs that were aborted from outside, since the attempt began or a leg ended by itself. */
   readonly interruptions: number;
   readonly retry_count: number;
   readonly max_retries: number;

@@ -95,15 +95,14 @@ async function resumeJob(deps: JobsDeps, job: JobRecord): Promise<boolean> {
 
 /** The machine has ended before its history grew too long, and says where it goes on. */
 async function continueJob(deps: JobsDeps, job: JobRecord, continued: string): Promise<boolean> {
+  const refuse = (message: string) => failJob(deps, job, { code: 'InternalError', message });
+  if (job.leg >= MAX_LEGS) return refuse(`the state machine has not ended after ${MAX_LEGS} legs`);
   const bytes = Buffer.byteLength(continued);
-  const refused =
-    job.leg >= MAX_LEGS
-      ? `the state machine has not ended after ${MAX_LEGS} legs`
-      : bytes > MAX_CONTINUATION_BYTES
-        ? `the state machine gives on ${bytes} bytes; ${MAX_CONTINUATION_BYTES} are allowed: what is larger belongs in the ledger`
-        : undefined;
-  if (refused) return failJob(deps, job, { code: 'InternalError', message: refused });
-  return startLeg(deps, job, { continued });
+  if (bytes > MAX_CONTINUATION_BYTES) {
+    const allowed = `${MAX_CONTINUATION_BYTES} are allowed: what is larger belongs in the ledger`;
+    return refuse(`the state machine gives on ${bytes} bytes; ${allowed}`);
+  }
+  return startLeg(deps, job, { continued, interruptions: 0 });
 }
 
 async function startLeg(deps: JobsDeps, job: JobRecord, change: Readonly<Record<string, Value>>): Promise<boolean> {

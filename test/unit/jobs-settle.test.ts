@@ -144,9 +144,13 @@ describe('settleExecution', () => {
     expect((await get(jobId)).state).toBe('completed');
   });
 
-  test('fails a job whose executions are aborted again and again', async () => {
+  test('fails a job whose executions are aborted again and again, and none between them ends by itself', async () => {
     const jobId = await world.started();
-    for (let leg = 0; leg <= 20; leg += 1) await world.end(jobId, 'aborted');
+    for (let leg = 0; leg < 20; leg += 1) await world.end(jobId, 'aborted');
+    await world.end(jobId, 'succeeded', { output: { continue: 1 } });
+    for (let leg = 0; leg < 20; leg += 1) await world.end(jobId, 'aborted');
+    expect((await get(jobId)).state).toBe('running');
+    await world.end(jobId, 'aborted');
     expect(await get(jobId)).toMatchObject({ state: 'failed', error: { code: 'InternalError' } });
     expect(await world.slots()).toBe(0);
   });
