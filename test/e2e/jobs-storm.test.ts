@@ -34,7 +34,7 @@ const job = fc.record({
 });
 type JobPlan = typeof job extends fc.Arbitrary<infer T> ? T : never;
 const crash = fc.record({
-  at: fc.integer({ min: 1, max: 40 * jobsPerRun }),
+  at: fc.integer({ min: 1, max: 10 * jobsPerRun }),
   when: fc.constantFrom<Crash['when'][]>('before', 'after'),
 });
 
