@@ -27,7 +27,9 @@ export async function createJob(
     idempotencyKey === undefined
       ? undefined
       : await findRequest(deps, { tenantId, key: idempotencyKey, body, idField: 'job_id' });
-  const earlier = request?.id && (await readJob(deps.table, tenantId, request.id));
+  const earlier = request?.id ? await readJob(deps.table, tenantId, request.id) : undefined;
+  // The earlier request may have died on the way: this one goes on with it.
+  if (earlier?.state === 'creating') return { job: await finishCreating(deps, earlier), created: false };
   if (earlier) return { job: earlier, created: false };
 
   const entry = findEntry(deps, body.workflow);

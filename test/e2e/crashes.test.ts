@@ -7,7 +7,7 @@ import { MIB } from '../../contract/limits.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { type Crash, startCrashingServer } from '../support/crashing-server.ts';
 import { checkDataFolder, isQuiet, newDataFolder } from '../support/data-folder.ts';
-import { makeBytes, target, tempFolder, until } from '../support/e2e-world.ts';
+import { makeBytes, patiently, target, tempFolder, unless, until } from '../support/e2e-world.ts';
 import { faultsSeed, randomFrom } from '../support/random.ts';
 
 const lack = lackOf('a server process that can be killed', target.engine);
@@ -23,48 +23,54 @@ const PART = 5 * MIB;
 const bytes = makeBytes(PART + 1_000, 71);
 const checksum = await crc64Nvme(bytes);
 
-const uploads: Story = async (client) => {
-  const file = await client.uploads.upload(bytes, { name: 'kept.bin', partSizeBytes: PART, concurrency: 1 });
+const uploads: Story = async ({ uploads, files }) => {
+  const file = await uploads.upload(bytes, { name: 'kept.bin', partSizeBytes: PART, concurrency: 1 });
   expect(file.receipt.checksum_crc64nvme).toBe(checksum);
-  const gone = await client.uploads.upload(bytes.subarray(0, 1_000), { name: 'deleted.bin' });
-  await client.files.delete(gone.id);
+  const gone = await uploads.upload(bytes.subarray(0, 1_000), { name: 'deleted.bin' });
+  await unless('FileNotFoundError', () => files.delete(gone.id));
   const stop = new AbortController();
   let aborted = '';
   const onSession = ({ id }: { id: string }) => {
     aborted = id;
     stop.abort();
   };
-  const stopped = client.uploads.upload(bytes.subarray(1), { name: 'aborted.bin', signal: stop.signal, onSession });
+  const stopped = uploads.upload(bytes.subarray(1), { name: 'aborted.bin', signal: stop.signal, onSession });
   await expect(stopped).rejects.toMatchObject({ code: 'AbortedError' });
-  expect((await client.uploads.abort(aborted)).state).toBe('aborted');
-  expect((await client.files.list()).items.map(({ id }) => id)).toEqual([file.id]);
-  await expect(client.files.get(gone.id)).rejects.toMatchObject({ code: 'FileNotFoundError' });
-  const { url } = await client.files.downloadUrl(file.id);
+  expect((await patiently(() => uploads.abort(aborted))).state).toBe('aborted');
+  expect((await patiently(() => files.list())).items.map(({ id }) => id)).toEqual([file.id]);
+  await expect(patiently(() => files.get(gone.id))).rejects.toMatchObject({ code: 'FileNotFoundError' });
+  const { url } = await patiently(() => files.downloadUrl(file.id));
   expect(await crc64Nvme(new Uint8Array(await (await fetch(url)).arrayBuffer()))).toBe(checksum);
 };
 
+async function createJob({ jobs }: Millrace, input: Record<string, unknown>): Promise<string> {
+  const options = { maxRetries: 1, idempotencyKey: crypto.randomUUID() };
+  return (await patiently(() => jobs.create('drill', input, options))).id;
+}
+
 const healing: Story = async (client) => {
-  const ended = await client.jobs.run('drill', { items: 2, fail_item: 1, heals: true }, { maxRetries: 1 });
+  const id = await createJob(client, { items: 2, fail_item: 1, heals: true });
+  const ended = await client.jobs.wait(id);
   expect([ended.state, ended.attempt, ended.retry_count]).toEqual(['completed', 2, 1]);
 };
 
 const retried: Story = async (client) => {
-  const job = await client.jobs.run('drill', { items: 2, fail_item: 1 });
-  expect([job.state, job.error?.code, job.error?.task]).toEqual(['failed', 'InputDataError', 'work-1']);
-  await client.jobs.retry(job.id);
-  const ended = await client.jobs.wait(job.id);
+  const id = await createJob(client, { items: 2, fail_item: 1 });
+  const failed = await client.jobs.wait(id);
+  expect([failed.state, failed.error?.code, failed.error?.task]).toEqual(['failed', 'InputDataError', 'work-1']);
+  await unless('JobNotRetryableError', () => client.jobs.retry(id));
+  const ended = await client.jobs.wait(id);
   expect([ended.state, ended.attempt]).toEqual(['completed', 2]);
 };
 
 const cancelled: Story = async (client) => {
-  const job = await client.jobs.create('drill', { items: 2, work_ms: 300_000 });
-  await until('an item runs', async () =>
-    (await client.jobs.tasks(job.id)).items.some(({ id, state }) => id === 'work-0' && state === 'running')
-      ? true
-      : undefined,
-  );
-  await client.jobs.cancel(job.id);
-  expect((await client.jobs.wait(job.id)).state).toBe('cancelled');
+  const id = await createJob(client, { items: 2, work_ms: 300_000 });
+  await until('an item runs', async () => {
+    const { items } = await patiently(() => client.jobs.tasks(id));
+    return items.some((task) => task.id === 'work-0' && task.state === 'running') || undefined;
+  });
+  await unless('JobNotCancellableError', () => client.jobs.cancel(id));
+  expect((await client.jobs.wait(id)).state).toBe('cancelled');
 };
 
 /** Answers what was written meanwhile. */

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Job, Millrace, MillraceError, memoryStateStore } from '../../client/index.ts';
+import { type Job, Millrace, memoryStateStore } from '../../client/index.ts';
 import { errorHeals } from '../../contract/errors.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { type Crash, startCrashingServer } from '../support/crashing-server.ts';
 import { checkDataFolder, isQuiet, newDataFolder } from '../support/data-folder.ts';
-import { target, tempFolder, until } from '../support/e2e-world.ts';
+import { patiently, target, tempFolder, unless, until } from '../support/e2e-world.ts';
 import { faultsSeed } from '../support/random.ts';
 
 const lack = lackOf('a server process that can be killed', target.engine);
@@ -34,7 +34,7 @@ const job = fc.record({
 });
 type JobPlan = typeof job extends fc.Arbitrary<infer T> ? T : never;
 const crash = fc.record({
-  at: fc.integer({ min: 1, max: 40 * jobsPerRun }),
+  at: fc.integer({ min: 1, max: 10 * jobsPerRun }),
   when: fc.constantFrom<Crash['when'][]>('before', 'after'),
 });
 
@@ -48,24 +48,6 @@ const UNRELIABLE = `
   BEGIN UPDATE change_cursors SET seq = NEW.seq - abs(random()) % 9 WHERE changes = NEW.changes AND consumer = NEW.consumer; END;
 `;
 
-/** Again while nobody answers: the server is down for some seconds, more than once. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (const deadline = Date.now() + 60_000; ; await sleep(100)) {
-    try {
-      return await ask();
-    } catch (error) {
-      const isDown = error instanceof MillraceError && error.code === 'NetworkError';
-      if (!isDown || Date.now() > deadline) throw error;
-    }
-  }
-}
-
-async function unless(code: string, action: Promise<unknown>): Promise<void> {
-  await action.catch((error: unknown) => {
-    if (!(error instanceof MillraceError) || error.code !== code) throw error;
-  });
-}
-
 /** What its user does with a job. */
 async function play(client: Millrace, { fates, maxRetries, cancelAfter, isRetried }: JobPlan): Promise<string> {
   const input = { items: fates.length, fates };
@@ -73,18 +55,11 @@ async function play(client: Millrace, { fates, maxRetries, cancelAfter, isRetrie
   const { id } = await patiently(() => client.jobs.create('drill', input, options));
   if (cancelAfter !== null) {
     await sleep(cancelAfter);
-    await unless(
-      'JobNotCancellableError',
-      patiently(() => client.jobs.cancel(id)),
-    );
+    await unless('JobNotCancellableError', () => client.jobs.cancel(id));
   }
   if (isRetried) {
     const ended = await patiently(() => client.jobs.wait(id));
-    if (ended.state !== 'completed')
-      await unless(
-        'JobNotRetryableError',
-        patiently(() => client.jobs.retry(id)),
-      );
+    if (ended.state !== 'completed') await unless('JobNotRetryableError', () => client.jobs.retry(id));
   }
   return id;
 }

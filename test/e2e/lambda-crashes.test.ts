@@ -1,9 +1,9 @@
 import { DynamoDBClient, GetItemCommand, ListTablesCommand } from '@aws-sdk/client-dynamodb';
 import { describe, expect, it } from 'vitest';
-import { type Millrace, MillraceError } from '../../client/index.ts';
+import type { Millrace } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { lackOf } from '../support/capabilities.ts';
-import { makeBytes, newTenant, type Tenant, target, until } from '../support/e2e-world.ts';
+import { makeBytes, newTenant, patiently, type Tenant, target, until } from '../support/e2e-world.ts';
 import { crashesOf, makeFunctionsCrash } from '../support/lambda-functions.ts';
 
 const lack = lackOf('functions whose configuration the tests may change', target.engine);
@@ -19,18 +19,6 @@ const points = (writes: number) =>
 
 const bytes = makeBytes(100_000, 81);
 const checksum = await crc64Nvme(bytes);
-
-/** As a person does whose call was answered with an error of the service: again, until it is not. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  return until('an answer', async () => {
-    try {
-      return await ask();
-    } catch (error) {
-      if (error instanceof MillraceError && (error.status ?? 500) >= 500) return undefined;
-      throw error;
-    }
-  });
-}
 
 /** Plays with a tenant for each plan; the functions that match crash for all of them, as their logs tell. */
 async function withCrashes(

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { inject, onTestFailed, onTestFinished } from 'vitest';
-import { type Job, Millrace, memoryStateStore } from '../../client/index.ts';
+import { type Job, Millrace, MillraceError, memoryStateStore } from '../../client/index.ts';
+import type { ErrorCode } from '../../contract/errors.ts';
 import { MIB } from '../../contract/limits.ts';
 
 export const target = inject('target');
@@ -156,6 +157,31 @@ export async function until<T>(what: string, ask: () => Promise<T | undefined>, 
     if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
     await new Promise((resolve) => setTimeout(resolve, 50 * SLOWER));
   }
+}
+
+/** As a person does whose server is down, or answers with an error of its own: the same again, until it works. */
+export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  return until(
+    'an answer',
+    async () => {
+      try {
+        return await ask();
+      } catch (error) {
+        const mayHeal =
+          error instanceof MillraceError && (error.code === 'NetworkError' || Number(error.status) >= 500);
+        if (!mayHeal) throw error;
+        return undefined;
+      }
+    },
+    120,
+  );
+}
+
+/** Asks patiently; `code` tells that it has worked before, though the answer was lost, or has become needless. */
+export async function unless(code: ErrorCode, ask: () => Promise<unknown>): Promise<void> {
+  await patiently(ask).catch((error: unknown) => {
+    if (!(error instanceof MillraceError) || error.code !== code) throw error;
+  });
 }
 
 export async function downloadArtifact(client: Millrace, job: Pick<Job, 'id'>, name: string): Promise<string> {

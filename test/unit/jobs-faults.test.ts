@@ -96,13 +96,14 @@ interface ExecutionInput {
 }
 
 describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)', (fault) => {
-  test('of create: the same request again has one job, which completes', () =>
+  test('of create: the same request again has one job, which is queued at once and completes', () =>
     atEveryJobsCall(
       fault,
       async () => {},
       create,
       async (world) => {
-        const { id } = (await create(world)).body;
+        const { id, state } = (await create(world)).body;
+        expect(state).toBe('queued');
         expect(await jobs(world)).toEqual([id]);
         expect(await stateAfterAll(world, id)).toEqual({ state: 'completed', attempt: 1, retry_count: 0 });
       },
