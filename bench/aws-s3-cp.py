@@ -9,6 +9,15 @@ from awscli.clidriver import create_clidriver
 
 driver = create_clidriver()
 before = None
+parts_sent = 0.0
+
+
+def note_parts_sent(**_):
+    global parts_sent
+    parts_sent = time.perf_counter()
+
+
+driver.session.register("before-call.s3.CompleteMultipartUpload", note_parts_sent)
 for line in sys.stdin:
     task = json.loads(line)
     with open("/proc/self/statm") as statm:
@@ -20,4 +29,5 @@ for line in sys.stdin:
     if code != 0:
         sys.exit(f"aws s3 cp ended with {code}")
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    print(json.dumps({"seconds": seconds, "cpuSeconds": cpu_seconds, "grownBytes": grown}), flush=True)
+    sent = {"seconds": seconds, "sendingSeconds": parts_sent - started, "cpuSeconds": cpu_seconds, "grownBytes": grown}
+    print(json.dumps(sent), flush=True)

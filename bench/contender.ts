@@ -5,8 +5,8 @@ import { MIB } from '../contract/limits.ts';
 /** What one upload took, in the process that sent it. */
 export interface Sent {
   readonly seconds: number;
-  /** Until the last part had arrived, where that can be told; completing comes after it. */
-  readonly sendingSeconds?: number;
+  /** Until the last part had arrived: completing, which is the server's work, comes after it. */
+  readonly sendingSeconds: number;
   readonly cpuSeconds: number;
   /** The highest resident memory so far, above that before the first upload. */
   readonly grownBytes: number;
@@ -45,8 +45,8 @@ export function startSender(name: 'client' | 'lib-storage' | 'bare'): Contender 
   return new Contender(process.execPath, [new URL('senders.ts', import.meta.url).pathname, name]);
 }
 
-export function mibPerSecond(sizeBytes: number, { seconds }: Sent): number {
-  return sizeBytes / MIB / seconds;
+export function mibPerSecond(sizeBytes: number, { sendingSeconds }: Sent): number {
+  return sizeBytes / MIB / sendingSeconds;
 }
 
 /**
