@@ -1,23 +1,15 @@
-import * as z from 'zod/mini';
 import { systemClock } from '../../platform/system-clock.ts';
-import { openObjects, openTable } from '../runtime/aws-composition.ts';
-import { readConfig } from '../runtime/config.ts';
-import { createLog } from '../runtime/log.ts';
-import { metricFields } from '../runtime/metrics.ts';
+import { openLog, openObjects, openTable } from '../runtime/aws-composition.ts';
 import { sweepUploads } from './sweep.ts';
 
-const { METRICS_NAMESPACE: namespace } = readConfig({ METRICS_NAMESPACE: z.string() });
-const log = createLog({ function: 'uploads-sweep' });
+const log = openLog('uploads-sweep');
 const deps = { table: openTable('UPLOADS_TABLE'), objects: openObjects(), clock: systemClock, log };
 
 export async function handler(): Promise<void> {
   const { orphaned, ...done } = await sweepUploads(deps);
   log.info('swept', { ...done });
   if (!orphaned) return;
-  const metrics = {
-    OrphanedSessions: { value: orphaned.sessions, unit: 'Count' },
-    OrphanedBytes: { value: orphaned.bytes, unit: 'Bytes' },
-    OrphanedUsdPerMonth: { value: orphaned.usd_per_month, unit: 'None' },
-  } as const;
-  log.info('orphaned', metricFields(namespace, metrics, deps.clock.now()));
+  const { sessions, bytes, usd_per_month } = orphaned;
+  const values = { OrphanedSessions: sessions, OrphanedBytes: bytes, OrphanedUsdPerMonth: usd_per_month };
+  log.info('orphaned', { metrics: { values } });
 }
