@@ -24,9 +24,10 @@ const bytes = makeBytes(PART + 1_000, 71);
 const checksum = await crc64Nvme(bytes);
 
 const uploads: Story = async ({ uploads, files }) => {
-  const file = await uploads.upload(bytes, { name: 'kept.bin', partSizeBytes: PART, concurrency: 1 });
+  const upload = (...args: Parameters<typeof uploads.upload>) => patiently(() => uploads.upload(...args));
+  const file = await upload(bytes, { name: 'kept.bin', partSizeBytes: PART, concurrency: 1 });
   expect(file.receipt.checksum_crc64nvme).toBe(checksum);
-  const gone = await uploads.upload(bytes.subarray(0, 1_000), { name: 'deleted.bin' });
+  const gone = await upload(bytes.subarray(0, 1_000), { name: 'deleted.bin' });
   await unless('FileNotFoundError', () => files.delete(gone.id));
   const stop = new AbortController();
   let aborted = '';
@@ -34,7 +35,7 @@ const uploads: Story = async ({ uploads, files }) => {
     aborted = id;
     stop.abort();
   };
-  const stopped = uploads.upload(bytes.subarray(1), { name: 'aborted.bin', signal: stop.signal, onSession });
+  const stopped = upload(bytes.subarray(1), { name: 'aborted.bin', signal: stop.signal, onSession });
   await expect(stopped).rejects.toMatchObject({ code: 'AbortedError' });
   expect((await patiently(() => uploads.abort(aborted))).state).toBe('aborted');
   expect((await patiently(() => files.list())).items.map(({ id }) => id)).toEqual([file.id]);
