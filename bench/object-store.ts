@@ -20,7 +20,7 @@ import type { BenchOptions } from './run.ts';
 const PART_BYTES = 64 * MIB;
 const PARTS = 8;
 const CONCURRENCY = 4;
-const ROUNDS = 6;
+const ROUNDS = 7;
 const CHUNK_BYTES = MIB;
 const LEAST_RATIO = 0.7;
 

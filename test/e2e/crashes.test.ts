@@ -28,7 +28,7 @@ const uploads: Story = async ({ uploads, files }) => {
   const file = await upload(bytes, { name: 'kept.bin', partSizeBytes: PART, concurrency: 1 });
   expect(file.receipt.checksum_crc64nvme).toBe(checksum);
   const gone = await upload(bytes.subarray(0, 1_000), { name: 'deleted.bin' });
-  await unless('FileNotFoundError', () => files.delete(gone.id));
+  await unless('FileNotFoundError', () => files.delete(gone.id, { permanent: true }));
   const stop = new AbortController();
   let aborted = '';
   const onSession = ({ id }: { id: string }) => {

@@ -16,16 +16,17 @@ const NEEDED = [
   'cdk.json',
   'tsconfig.json',
 ];
-/** Workflows of test/fixtures: `tiny` is the one of docs/add-a-workflow.md, `ten` is for the bench. */
-type Fixture = 'tiny' | 'drill' | 'rounds' | 'ten';
+
+/** Workflows of test/fixtures that the tests add: `tiny` is the one of docs/add-a-workflow.md. */
+const ADDED = ['tiny', 'drill', 'rounds'];
 
 export interface Workspace {
   readonly folder: string;
   remove(): Promise<void>;
 }
 
-/** A copy of the project to which workflows were added as docs/add-a-workflow.md says. */
-export async function createWorkspace(added: readonly Fixture[] = ['tiny', 'drill', 'rounds']): Promise<Workspace> {
+/** A copy of the project to which workflows were added as docs/add-a-workflow.md says: the tests', or the bench's. */
+export async function createWorkspace(added: readonly string[] = ADDED): Promise<Workspace> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-workspace-'));
   const filter = (path: string) => !path.includes('node_modules');
   await Promise.all(NEEDED.map((name) => cp(join(ROOT, name), join(folder, name), { recursive: true, filter })));
