@@ -161,11 +161,11 @@ export async function until<T>(what: string, ask: () => Promise<T | undefined>, 
 
 /** As a person does whose server is down, or answers with an error of its own: the same again, until it works. */
 export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  return until(
+  const { answer } = await until(
     'an answer',
     async () => {
       try {
-        return await ask();
+        return { answer: await ask() };
       } catch (error) {
         const mayHeal =
           error instanceof MillraceError && (error.code === 'NetworkError' || Number(error.status) >= 500);
@@ -175,6 +175,7 @@ export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
     },
     120,
   );
+  return answer;
 }
 
 /** Asks patiently; `code` tells that it has worked before, though the answer was lost, or has become needless. */
