@@ -1,4 +1,5 @@
 import { cp, rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
@@ -8,7 +9,7 @@ import { errorHeals } from '../../contract/errors.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { type Crash, startCrashingServer } from '../support/crashing-server.ts';
-import { checkDataFolder, isQuiet, newDataFolder } from '../support/data-folder.ts';
+import { checkDataFolder, isQuiet, newDataFolder, readEffects } from '../support/data-folder.ts';
 import { patiently, target, tempFolder, unless, until } from '../support/e2e-world.ts';
 import { faultsSeed } from '../support/random.ts';
 
@@ -37,6 +38,10 @@ const crash = fc.record({
   at: fc.integer({ min: 1, max: 10 * jobsPerRun }),
   when: fc.constantFrom<Crash['when'][]>('before', 'after'),
 });
+
+interface Output {
+  readonly published: string;
+}
 
 /** Every fourth event of an ended execution is lost, as many come twice, and changes are delivered again. */
 const UNRELIABLE = `
@@ -98,12 +103,18 @@ describe.skipIf(lack)(`a storm of jobs, failures, crashes and lost events${lack 
         const data = join(folder, `storm-${runs}`);
         await cp(fresh, data, { recursive: true });
         const server = await startCrashingServer({ root, data, args: ['--running-jobs', '20'] }, planned);
+        /** What tasks have recorded of their effects outside. */
+        const published = new Map<string, string>();
         try {
           const client = new Millrace({ url: server.url, apiKey: server.apiKey, state: memoryStateStore() });
           const ids = await Promise.all(jobs.map((plan) => play(client, plan)));
           await until('nothing is under way', async () => isQuiet(data) || undefined, 60 + 2 * jobsPerRun);
           for (const [index, id] of ids.entries()) {
             const ended = await patiently(() => client.jobs.get(id));
+            const { items } = await patiently(() => client.jobs.tasks(id));
+            for (const { id: task, step_type, output } of items) {
+              if (step_type === 'work' && output) published.set(`${id}_${task}_publish`, (output as Output).published);
+            }
             checkOutcome(jobs[index] as JobPlan, ended);
             ends[ended.state] = (ends[ended.state] ?? 0) + 1;
           }
@@ -113,6 +124,12 @@ describe.skipIf(lack)(`a storm of jobs, failures, crashes and lost events${lack 
           await server.stop();
         }
         await checkDataFolder(data);
+        const effects = await readEffects(data);
+        for (const [effect, { made }] of effects) expect(published.get(effect) ?? made, effect).toBe(made);
+        for (const effect of published.keys()) expect(effects.has(effect), effect).toBe(true);
+        const calls = [...effects.values()].reduce((sum, effect) => sum + effect.calls, 0);
+        // Only a crash between an effect and its record has it asked for again: in each thread at most one.
+        expect(calls - effects.size).toBeLessThanOrEqual(server.crashes * Math.max(2, availableParallelism()));
         await rm(data, { recursive: true });
         seconds += (performance.now() - started) / 1_000;
       }),

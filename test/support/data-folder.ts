@@ -1,11 +1,13 @@
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { text } from 'node:stream/consumers';
 import { expect } from 'vitest';
 import { asFile, asUpload } from '../../lambdas/uploads/records.ts';
 import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
 import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { startEmbeddedServer } from './e2e-server.ts';
 import { checkJobsAtRest, rowsOf } from './jobs-at-rest.ts';
@@ -22,6 +24,40 @@ function inDatabase<T>(folder: string, look: (database: DatabaseSync) => T): T {
   } finally {
     database.close();
   }
+}
+
+/** The effects outside of tasks of `drill`, by their keys: how often each was asked for, and what it has made. */
+export async function readEffects(folder: string): Promise<Map<string, { calls: number; made: string }>> {
+  const database = openDatabase(join(folder, 'millrace.db'));
+  try {
+    const objects = openObjects(folder, database);
+    const keys = database
+      .prepare("SELECT key FROM objects WHERE key GLOB '*/scratch/*'")
+      .all()
+      .map(({ key }) => String(key));
+    const calls = keys.flatMap((key) => /\/call\.([^.]+)\./.exec(key)?.[1] ?? []);
+    const made = keys.flatMap((key) => {
+      const effect = /\/made\.([^.]+)$/.exec(key)?.[1];
+      return effect ? [{ key, effect }] : [];
+    });
+    const effects = made.map(async ({ key, effect }) => {
+      const all = calls.filter((call) => call === effect).length;
+      return [effect, { calls: all, made: await text(await objects.read(key)) }] as const;
+    });
+    return new Map(await Promise.all(effects));
+  } finally {
+    database.close();
+  }
+}
+
+function openObjects(folder: string, database: DatabaseSync, clock: Clock = systemClock): FileObjectStore {
+  return new FileObjectStore({
+    folder: join(folder, 'objects'),
+    database,
+    baseUrl: 'http://127.0.0.1:1',
+    signingKey: new Uint8Array(32),
+    clock,
+  });
 }
 
 /** A data folder on which a server has been before. */
@@ -61,13 +97,7 @@ export async function checkDataFolder(folder: string): Promise<void> {
   try {
     let now = Date.now() + MUCH_LATER_MS;
     const clock = { ...systemClock, now: () => new Date(now) };
-    const objects = new FileObjectStore({
-      folder: join(folder, 'objects'),
-      database,
-      baseUrl: 'http://127.0.0.1:1',
-      signingKey: new Uint8Array(32),
-      clock,
-    });
+    const objects = openObjects(folder, database, clock);
     // Files and rows are in step: the last start has put them so, and nothing has ended in the middle since.
     expect(await objects.reconcile()).toEqual({ deletedFiles: 0, lostParts: 0, damagedKeys: [] });
     const table = new SqliteTable({ database, name: 'uploads', changes: true });
