@@ -45,13 +45,17 @@ export class Retries {
     const now = Date.now();
     this.#failures += 1;
     if (this.#failures === 1) this.#firstFailureMs = now;
+    // A 500 of the API is a defect: it is worth two more attempts, not minutes. A gateway's 502 tells of one that died.
+    const isDefect = error.code === 'InternalError' && error.status === 500;
+    const attempts = isDefect ? 3 : this.#attempts;
+    const leftMs = (isDefect ? 0 : this.#seconds * 1_000) - (now - this.#firstFailureMs);
+    const askedMs = (error.retryAfterSeconds ?? 0) * 1_000;
+    const hasAttempts = this.#failures < attempts;
+    if (!hasAttempts && leftMs <= askedMs) throw error;
     const bound = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
-    const pauseMs = Math.max(Math.random() * bound, (error.retryAfterSeconds ?? 0) * 1_000);
-    const elapsedMs = now + pauseMs - this.#firstFailureMs;
-    // A 500 of the API is a defect: it is worth two more attempts, not minutes.
-    const attempts = error.code === 'InternalError' ? 3 : this.#attempts;
-    const seconds = error.code === 'InternalError' ? 0 : this.#seconds;
-    if (this.#failures >= attempts && elapsedMs > seconds * 1_000) throw error;
+    const drawnMs = Math.random() * bound;
+    // The last attempt is made when the time ends, not left out because the pause before it would be longer.
+    const pauseMs = Math.max(hasAttempts ? drawnMs : Math.min(drawnMs, leftMs), askedMs);
     onRetry?.(error);
     await sleep(pauseMs, signal);
     await this.#passed(signal);

@@ -128,6 +128,18 @@ describe('retries', () => {
     expect(byTime.failures).toBeGreaterThan(1);
     await expect(new Retries({ seconds: 0, attempts: 1 }).pause(error, undefined)).rejects.toBe(error);
   });
+
+  it.each([
+    [500, false],
+    [502, true],
+  ] as const)('an InternalError with status %s is worth more than two more attempts: %s', async (status, isWorthIt) => {
+    const error = new MillraceError('InternalError', '', { status });
+    const retries = new Retries({ seconds: 60, attempts: 2 });
+    await retries.pause(error, undefined);
+    await retries.pause(error, undefined);
+    const third = retries.pause(error, undefined);
+    await (isWorthIt ? third : expect(third).rejects.toBe(error));
+  });
 });
 
 describe('watch', () => {
