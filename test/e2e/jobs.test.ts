@@ -153,7 +153,7 @@ describe('jobs', () => {
     const after = await work();
     expect(after.slice(0, 7)).toEqual(before.slice(0, 7));
     expect(after.map(({ attempts }) => attempts)).toEqual([1, 1, 1, 1, 1, 1, 1, 2, 1, 1]);
-    expect(after.slice(7).map(({ output }) => output)).toEqual(Array(3).fill({ attempt: 2 }));
+    expect(after.slice(7).map(({ output }) => output)).toMatchObject(Array(3).fill({ attempt: 2 }));
   });
 
   it('M8 retries a failure that heals by itself, and tells how often', { timeout: TIMEOUT }, async () => {
