@@ -1,9 +1,9 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
-import { setTimeout as pause, setImmediate } from 'node:timers/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Log } from '../ports/log.ts';
 import type { Change, ChangeConsumer, Item } from '../ports/table.ts';
 import { onChangeNotice } from './change-notices.ts';
-import { inTransaction, orBusy } from './open-database.ts';
+import { inLazyTransaction, inTransaction, orBusy } from './open-database.ts';
 import { changesTableOf } from './sqlite-table.ts';
 
 const MAX_BATCH_SIZE = 100;
@@ -11,6 +11,8 @@ const MAX_BATCH_SIZE = 100;
 const SEQ_DIGITS = 16;
 /** Changes are noticed when they are committed; this finds those of other processes. */
 const POLL_EVERY_MS = 1_000;
+/** Between batches, so that one transaction notes the delivery of many changes, and tasks find the database unlocked. */
+const GATHER_MS = 5;
 /** The pause after a first failure; for one change it doubles from failure to failure, up to a minute. */
 const FIRST_PAUSE_MS = 200;
 const MAX_PAUSE_MS = 60_000;
@@ -124,8 +126,7 @@ class Delivery {
     while (!signal.aborted) {
       try {
         if (!(await this.#deliverNext())) return;
-        // Other work gets its turn between batches.
-        await setImmediate();
+        await pause(GATHER_MS, undefined, { signal }).catch(() => {});
       } catch (error) {
         this.#log.error('changes were not delivered', { consumer: this.#name, failures: this.#failures, error });
         const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.max(0, this.#failures - 1));
@@ -227,9 +228,9 @@ class ChangeStore {
     });
   }
 
-  /** The consumer has the changes up to this one. */
+  /** The consumer has the changes up to this one; if that is lost, it gets some of them again. */
   advance(consumer: string, change: Change): void {
-    inTransaction(this.#database, () => {
+    inLazyTransaction(this.#database, () => {
       this.#advance.run(Number(change.seq), this.#changesTable, consumer);
       this.#trim.run(this.#changesTable);
     });

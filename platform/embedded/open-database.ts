@@ -28,6 +28,16 @@ export function inTransaction<T>(database: DatabaseSync, run: () => T): T {
   });
 }
 
+/** One that a power failure may undo, with all before it kept: it doesn't wait for the disk. */
+export function inLazyTransaction<T>(database: DatabaseSync, run: () => T): T {
+  database.exec('PRAGMA synchronous = NORMAL');
+  try {
+    return inTransaction(database, run);
+  } finally {
+    database.exec('PRAGMA synchronous = FULL');
+  }
+}
+
 /** Throws `ServiceBusyError` when other connections kept the database locked for too long. */
 export function orBusy<T>(run: () => T): T {
   try {
