@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { expect } from 'vitest';
-import { asFile, asUpload } from '../../lambdas/uploads/records.ts';
+import { asFile, asUpload, usageKey } from '../../lambdas/uploads/records.ts';
 import { sweepUploads } from '../../lambdas/uploads/sweep.ts';
 import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
@@ -109,6 +109,15 @@ export async function checkDataFolder(folder: string): Promise<void> {
     for (const { object_key, receipt } of files) {
       const head = await objects.head(object_key);
       expect(head?.checksumCrc64Nvme).toBe(receipt.checksum_crc64nvme);
+    }
+    for (const { pk, stored_bytes, reserved_bytes, open_sessions } of rowsOf(database, 'uploads', 'USAGE')) {
+      const own = files.filter(({ tenant_id }) => pk === usageKey(tenant_id).pk);
+      const bytes = own.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+      expect({ stored_bytes, reserved_bytes, open_sessions }).toEqual({
+        stored_bytes: bytes,
+        reserved_bytes: 0,
+        open_sessions: 0,
+      });
     }
     const states = rowsOf(database, 'uploads', 'UPLOAD').map((item) => asUpload(item).state);
     expect(states.filter((state) => state === 'open' || state === 'completing')).toEqual([]);
