@@ -62,7 +62,6 @@ export function createUploadsHandlers(deps: UploadsApiDeps): Handlers<'uploads'>
     },
 
     async listUploads({ caller, query }) {
-      const list = { pk: uploadListPk(caller.tenantId), asked: query, parse: asUpload };
       if (query.idle !== undefined) {
         const { items, next } = await listIdle(deps, caller.tenantId, { ...query, idle: query.idle });
         return { status: 200, body: { items: items.map(idleView), ...next, orphaned: orphanedBy(items) } };
@@ -70,6 +69,7 @@ export function createUploadsHandlers(deps: UploadsApiDeps): Handlers<'uploads'>
       const now = deps.clock.now();
       const matches = (upload: UploadRecord) =>
         !isForgotten(upload, now) && (query.state === undefined || upload.state === query.state);
+      const list = { pk: uploadListPk(caller.tenantId), asked: query, parse: asUpload };
       const { items, next } = await listNewest(deps.table, list, matches);
       return { status: 200, body: { items: items.map(uploadView), ...next } };
     },
