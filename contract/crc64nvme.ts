@@ -1,4 +1,4 @@
-import { CRC64_WASM, INPUT, INPUT_BYTES, LANE_BYTES, SHIFT_TABLES, WORD_TABLES } from './crc64nvme-wasm.ts';
+import { CRC64_WASM, INPUT, INPUT_BYTES } from './crc64nvme-wasm.ts';
 
 /** CRC-64/NVME in the reflected form: polynomial 0xad93d23594c93659, initial value and final XOR all ones. */
 const POLYNOMIAL = 0x9a6c9329ac4bc9b5n;
@@ -25,13 +25,13 @@ interface Engine {
   update(crc: bigint, at: number, bytes: number): bigint;
 }
 
-// One WebAssembly instance serves every hash: a hash is 8 bytes, an instance has 256 KiB.
+// One WebAssembly instance serves every hash: a hash is 8 bytes, an instance has 320 KiB.
 let engine: Promise<Engine> | undefined;
 
 /**
  * What another thread needs to hash by itself: an instance of `module` with `tables` at the begin of its memory. Bytes
- * written at `input`, `inputBytes` at most, are taken by its function `update(state, input, bytes)`, which answers with the
- * next state. The first state is all ones, and `encodeCrc64Nvme` makes the checksum of the last one.
+ * written at `input`, `inputBytes` at most, are taken, and overwritten, by its function `update(state, input, bytes)`,
+ * which answers with the next state. The first state is all ones, and `encodeCrc64Nvme` makes the checksum of the last one.
  */
 export async function crc64NvmeEngine() {
   engine ??= startEngine();
@@ -53,26 +53,13 @@ async function startEngine(): Promise<Engine> {
     for (let bit = 0; bit < 8; bit++) crc = crc & 1n ? (crc >> 1n) ^ POLYNOMIAL : crc >> 1n;
     return crc;
   };
-  writeTables(memory, WORD_TABLES, (bit) => {
-    let crc = 1n << BigInt(bit);
-    for (let shifted = 0; shifted < 8; shifted++) crc = (crc >> 8n) ^ byte(crc & 0xffn);
-    return crc;
-  });
-  const overALane = shiftOf(LANE_BYTES);
-  writeTables(memory, SHIFT_TABLES, (bit) => multiply(overALane, 1n << BigInt(bit)));
-  return { module, memory, input: new Uint8Array(memory.buffer, INPUT, INPUT_BYTES), update };
-}
-
-/** Writes a linear map of 64 bits, given by what it makes of each bit, as eight tables: the one of byte 7 is the first. */
-function writeTables(memory: WebAssembly.Memory, at: number, map: (bit: number) => bigint): void {
-  for (let byte = 0; byte < 8; byte++) {
-    const table = new BigUint64Array(memory.buffer, at + (7 - byte) * 2_048, 256);
-    const images = Array.from({ length: 8 }, (_, bit) => map(8 * byte + bit));
-    for (let value = 1; value < 256; value++) {
-      const lowest = 31 - Math.clz32(value & -value);
-      table[value] = (table[value & (value - 1)] as bigint) ^ (images[lowest] as bigint);
-    }
+  // Eight tables: what a byte becomes that has none, one, … or seven bytes after it in its word.
+  const tables = new BigUint64Array(memory.buffer, 0, 8 * 256);
+  for (let at = 0; at < tables.length; at++) {
+    const before = tables[at - 256];
+    tables[at] = before === undefined ? byte(BigInt(at)) : (before >> 8n) ^ (tables[Number(before & 0xffn)] as bigint);
   }
+  return { module, memory, input: new Uint8Array(memory.buffer, INPUT, INPUT_BYTES), update };
 }
 
 /**

@@ -2,26 +2,37 @@
 //
 //     npm install --no-save wabt@1.0.39 && node test/support/make-crc64nvme.mjs
 //
-// CRC-64 by eight tables a word (Kounavis and Berry, "Novel Table Lookup-Based Algorithms for High-Performance CRC
-// Generation", 2008), on three lanes at once: one lane waits most of its time for loads that depend on the word before.
-// The lanes lie one after the other; `A || B` is joined by shifting A's CRC over B's bytes, by eight tables more.
+// A long input is folded first (Russell, "Chorba: A novel CRC32 implementation", arXiv 2412.16398, 2024): adding a multiple
+// of the CRC's polynomial changes no CRC. One whose few terms are whole bytes apart takes the first 16 bytes away by adding
+// them to later ones, at six distances, without tables or carry-less multiplication. What is left at the end, as long as
+// the multiple, goes by eight tables a word (Kounavis and Berry, "Novel Table Lookup-Based Algorithms for High-Performance
+// CRC Generation", 2008).
 
 import { writeFileSync } from 'node:fs';
 import openWabt from 'wabt';
 
-const LANES = 3;
-const LANE_BYTES = 1_024;
-/** Where the tables for a word are, those for a shift over a lane, and the input. */
-const [WORD_TABLES, SHIFT_TABLES, INPUT] = [0, 16_384, 32_768];
+/**
+ * The multiple x^(8 · 4498) + x^(8 · 3925) + x^(8 · 1750) + x^(8 · 727) + x^(8 · 355) + x^(8 · 153) + 1, as distances in
+ * bytes from its first term. Found by looking for equal sums of three powers among those below x^(8 · 6500); with seven
+ * terms about one multiple as short as this is to be expected.
+ */
+const DISTANCES = [573, 2_748, 3_771, 4_143, 4_345, 4_498];
+const SPAN = 4_498;
+/** Bytes folded at once. */
+const STEP = 16;
+/** Where the tables for a word are, what is left of a folded input, and the input, with as many zeros before as it has span. */
+const [TABLES, REST, INPUT] = [0, 16_384, 32_768];
+const INPUT_BYTES = 262_144;
+const PAGES = 5;
 
 /** The XOR of the eight table entries that the bytes of a local choose. */
-function fold(local, tables) {
+function lookUp(local) {
   const entries = Array.from({ length: 8 }, (_, byte) => {
     const index =
       byte === 0
         ? `(i32.shl (i32.wrap_i64 (local.get ${local})) (i32.const 3))`
         : `(i32.wrap_i64 (i64.shr_u (local.get ${local}) (i64.const ${8 * byte - 3})))`;
-    return `(i64.load offset=${tables + (7 - byte) * 2_048} (i32.and ${index} (i32.const 2040)))`;
+    return `(i64.load offset=${TABLES + (7 - byte) * 2_048} (i32.and ${index} (i32.const 2040)))`;
   });
   const join = (terms) =>
     terms.length === 1
@@ -30,43 +41,42 @@ function fold(local, tables) {
   return join(entries);
 }
 
-const lanes = Array.from({ length: LANES }, (_, lane) => lane);
-const lines = (items) => items.join('\n          ');
+/** Adds to the bytes from $to to $end what was taken away before $from, which goes along with $to. */
+const fold = `
+      (loop $fold
+        (local.set $back (i32.sub (local.get $from) (i32.const ${SPAN})))
+        (v128.store (local.get $to) ${DISTANCES.reduce(
+          (sum, distance) =>
+            `(v128.xor ${sum}\n          (v128.load offset=${SPAN - distance} align=1 (local.get $back)))`,
+          '(v128.load (local.get $to))',
+        )})
+        (local.set $from (i32.add (local.get $from) (i32.const ${STEP})))
+        (br_if $fold (i32.lt_u (local.tee $to (i32.add (local.get $to) (i32.const ${STEP}))) (local.get $end))))`;
 
 const wat = `(module
-  (memory (export "memory") 4)
+  (memory (export "memory") ${PAGES})
   (func (export "update") (param $crc i64) (param $at i32) (param $bytes i32) (result i64)
-    (local $end i32) (local $x i64) ${lanes.map((lane) => `(local $c${lane} i64) (local $x${lane} i64)`).join(' ')}
-    (block $rest
-      (loop $blocks
-        (br_if $rest (i32.lt_u (local.get $bytes) (i32.const ${LANES * LANE_BYTES})))
-        (local.set $c0 (local.get $crc))
-        ${lanes
-          .slice(1)
-          .map((lane) => `(local.set $c${lane} (i64.const 0))`)
-          .join(' ')}
-        (local.set $end (i32.add (local.get $at) (i32.const ${LANE_BYTES})))
-        (loop $words
-          ${lines(lanes.map((lane) => `(local.set $x${lane} (i64.xor (local.get $c${lane}) (i64.load offset=${lane * LANE_BYTES} (local.get $at))))`))}
-          ${lines(lanes.map((lane) => `(local.set $c${lane} ${fold(`$x${lane}`, WORD_TABLES)})`))}
-          (br_if $words (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (local.get $end))))
-        (local.set $crc (local.get $c0))
-        ${lines(
-          lanes
-            .slice(1)
-            .map(
-              (lane) =>
-                `(local.set $x (local.get $crc)) (local.set $crc (i64.xor ${fold('$x', SHIFT_TABLES)} (local.get $c${lane})))`,
-            ),
-        )}
-        (local.set $at (i32.add (local.get $at) (i32.const ${(LANES - 1) * LANE_BYTES})))
-        (local.set $bytes (i32.sub (local.get $bytes) (i32.const ${LANES * LANE_BYTES})))
-        (br $blocks)))
-    (block $rest
+    (local $from i32) (local $to i32) (local $end i32) (local $back i32) (local $x i64)
+    (if (i32.ge_u (local.get $bytes) (i32.const ${2 * SPAN})) (then
+      (i64.store (local.get $at) (i64.xor (local.get $crc) (i64.load (local.get $at))))
+      (local.set $crc (i64.const 0))
+      (local.set $from (local.get $at))
+      (local.set $to (local.get $at))
+      (local.set $end (i32.add (local.get $at)
+        (i32.and (i32.sub (local.get $bytes) (i32.const ${SPAN})) (i32.const ${-STEP}))))
+      ${fold}
+      (local.set $bytes (i32.sub (i32.add (local.get $at) (local.get $bytes)) (local.get $end)))
+      (memory.copy (i32.const ${REST}) (local.get $end) (local.get $bytes))
+      (memory.fill (local.get $end) (i32.const 0) (i32.add (local.get $bytes) (i32.const ${STEP})))
+      (local.set $at (i32.const ${REST}))
+      (local.set $to (local.get $at))
+      (local.set $end (i32.add (local.get $at) (local.get $bytes)))
+      ${fold}))
+    (block $done
       (loop $words
-        (br_if $rest (i32.lt_u (local.get $bytes) (i32.const 8)))
+        (br_if $done (i32.lt_u (local.get $bytes) (i32.const 8)))
         (local.set $x (i64.xor (local.get $crc) (i64.load (local.get $at))))
-        (local.set $crc ${fold('$x', WORD_TABLES)})
+        (local.set $crc ${lookUp('$x')})
         (local.set $at (i32.add (local.get $at) (i32.const 8)))
         (local.set $bytes (i32.sub (local.get $bytes) (i32.const 8)))
         (br $words)))
@@ -74,7 +84,7 @@ const wat = `(module
       (loop $single
         (br_if $done (i32.eqz (local.get $bytes)))
         (local.set $crc (i64.xor (i64.shr_u (local.get $crc) (i64.const 8))
-          (i64.load offset=${WORD_TABLES} (i32.and (i32.const 2040)
+          (i64.load offset=${TABLES} (i32.and (i32.const 2040)
             (i32.shl (i32.wrap_i64 (i64.xor (local.get $crc) (i64.load8_u (local.get $at)))) (i32.const 3))))))
         (local.set $at (i32.add (local.get $at) (i32.const 1)))
         (local.set $bytes (i32.sub (local.get $bytes) (i32.const 1)))
@@ -94,11 +104,8 @@ export const CRC64_WASM = [
 ${text}
 ].join('');
 
-/** What its code is made for: bytes a lane, and offsets in its memory of the tables and of the input. */
-export const LANE_BYTES = ${LANE_BYTES};
-export const WORD_TABLES = ${WORD_TABLES};
-export const SHIFT_TABLES = ${SHIFT_TABLES};
+/** Where its memory has the input. */
 export const INPUT = ${INPUT};
-export const INPUT_BYTES = ${4 * 65_536 - INPUT};
+export const INPUT_BYTES = ${INPUT_BYTES};
 `,
 );
