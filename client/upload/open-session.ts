@@ -1,5 +1,5 @@
-import { GIB } from '../../contract/limits.ts';
-import { choosePartSize, countParts } from '../../contract/part-plan.ts';
+import { GIB, MIB } from '../../contract/limits.ts';
+import { choosePartSize, countParts, partRange } from '../../contract/part-plan.ts';
 import { MillraceError } from '../errors.ts';
 import type { FileIdentity, SavedUpload } from '../ports.ts';
 import type { File, UploadWithParts } from '../types.ts';
@@ -9,6 +9,9 @@ import { type Integrity, patiently, receivedOf, type Session, type UploadRun } f
 
 /** Fewer, larger parts cost less per byte: above this a part has at least the platform's `largePartBytes`. */
 const LARGE_FILE_BYTES = GIB;
+/** The first parts are hashed before init, which then signs them in the same call: as many, but for these bytes at most. */
+const FIRST_PARTS = 4;
+const FIRST_BYTES = 64 * MIB;
 
 export interface SessionOptions {
   readonly name: string;
@@ -36,8 +39,8 @@ export async function openSession(run: UploadRun, options: SessionOptions): Prom
     await run.state.delete(stateKey).catch(() => undefined);
     return { upload: resumed.upload, file: resumed.file };
   }
-  const { upload, signed, hash } = resumed
-    ? { upload: resumed.upload, signed: [], hash: undefined }
+  const { upload, signed, checksums } = resumed
+    ? { upload: resumed.upload, signed: [], checksums: new Map<number, string>() }
     : await initSession(run, options, print);
   const session: Session = {
     upload,
@@ -45,7 +48,7 @@ export async function openSession(run: UploadRun, options: SessionOptions): Prom
     identity,
     received: receivedOf(upload),
     trusted: isSameVersion(saved, upload.id, identity),
-    checksums: new Map(hash ? [[1, hash]] : []),
+    checksums,
     signed: new Map(signed.map((part) => [part.part_number, part])),
   };
   // What has arrived is of an unknown version until it is compared: no identity is noted before that.
@@ -113,9 +116,8 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
   const { source } = run;
   const size = source.sizeBytes;
   const partSize = options.partSizeBytes ?? (size > LARGE_FILE_BYTES ? largePartSize(run) : undefined);
-  const onePart = countParts(size, partSize ?? choosePartSize(size)) === 1;
-  // A file of one part is hashed before, so that init signs its URL in the same call.
-  const hash = onePart ? await hashRange(source, 0, size, run.signal) : undefined;
+  const plannedSize = partSize ?? choosePartSize(size);
+  const checksums = await hashFirstParts(run, plannedSize);
   const contentType = options.contentType ?? source.contentType;
   const body = {
     name: options.name,
@@ -124,7 +126,10 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
     fingerprint: print,
     ...(contentType && { content_type: contentType }),
     ...(partSize && { part_size_bytes: partSize }),
-    ...(hash && { parts: [{ part_number: 1, ...(options.integrity === 'parts' && { checksum_crc64nvme: hash }) }] }),
+    parts: Array.from(checksums, ([part_number, checksum]) => ({
+      part_number,
+      ...(options.integrity === 'parts' && { checksum_crc64nvme: checksum }),
+    })),
   };
   // Nothing is lost yet: a server that can't be reached is told of soon.
   const { retrySeconds: _, ...calling } = patiently(run);
@@ -137,11 +142,24 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
   }
   const { upload, parts: signed } = answer;
   const hasParts = upload.progress.received_parts > 0;
+  const asPlanned = upload.part_size_bytes === plannedSize;
   return {
     upload: hasParts ? await settled(run, upload.id) : upload,
-    signed: upload.part_count === 1 ? signed : [],
-    hash: upload.part_count === 1 ? hash : undefined,
+    signed: asPlanned && !hasParts ? signed : [],
+    checksums: asPlanned ? checksums : new Map<number, string>(),
   };
+}
+
+/** The checksums of the file's first parts, by part number. */
+async function hashFirstParts({ source, signal }: UploadRun, partSize: number): Promise<Map<number, string>> {
+  const size = source.sizeBytes;
+  const count = Math.min(FIRST_PARTS, Math.max(1, Math.floor(FIRST_BYTES / partSize)), countParts(size, partSize));
+  const checksums = new Map<number, string>();
+  for (let partNumber = 1; partNumber <= count; partNumber++) {
+    const { start, end } = partRange(size, partSize, partNumber);
+    checksums.set(partNumber, await hashRange(source, start, end, signal));
+  }
+  return checksums;
 }
 
 /**

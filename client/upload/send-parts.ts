@@ -7,7 +7,7 @@ import type { Session, UploadRun } from './run.ts';
 /** Parts hashed and signed in one go: few calls, and the URLs are used soon after. */
 const WINDOW_PARTS = 16;
 /** The first parts are signed sooner, for nothing is sent until then. 10 GiB, 160 parts, take 2 + 144/16 = 11 calls. */
-const FIRST_WINDOWS = [4, 12];
+const FIRST_WINDOW_PARTS = 4;
 
 /** Sends every part that the server lacks or has otherwise; afterwards `session.checksums` knows all parts. */
 export async function sendParts(run: UploadRun, session: Session): Promise<void> {
@@ -56,16 +56,17 @@ async function* inOrder(source: AsyncGenerator<SignedPart[]>): AsyncGenerator<Si
 }
 
 async function* windows(run: UploadRun, session: Session): AsyncGenerator<SignedPart[]> {
-  const sizes = FIRST_WINDOWS.values();
-  let size = sizes.next().value ?? WINDOW_PARTS;
   let window: number[] = [];
+  let size = session.signed.size || FIRST_WINDOW_PARTS;
+  let signed = 0;
   for (let partNumber = 1; partNumber <= session.upload.part_count; partNumber++) {
     if (await isThere(run, session, partNumber)) continue;
     window.push(partNumber);
     if (window.length < size) continue;
     yield await sign(run, session, window);
+    signed += window.length;
+    size = (signed < FIRST_WINDOW_PARTS ? FIRST_WINDOW_PARTS : WINDOW_PARTS) - (signed % WINDOW_PARTS);
     window = [];
-    size = sizes.next().value ?? WINDOW_PARTS;
   }
   if (window.length > 0) yield await sign(run, session, window);
 }

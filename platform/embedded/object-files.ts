@@ -157,7 +157,6 @@ async function writeAndHash(
   let sizeBytes = 0;
   let writing = Promise.resolve();
   const flush = async () => {
-    hash.update(batch.subarray(0, batchBytes));
     // One batch is written while the next one arrives; not reading on until it is written holds the sender back.
     await writing;
     const wholeBlocks = Math.ceil(batchBytes / BLOCK_BYTES) * BLOCK_BYTES;
@@ -171,6 +170,8 @@ async function writeAndHash(
     for await (const chunk of chunks) {
       for (let taken = 0; taken < chunk.length; ) {
         const piece = chunk.subarray(taken, taken + WRITE_BYTES - batchBytes);
+        // Now, while the processor has the bytes at hand.
+        hash.update(piece);
         batch.set(piece, batchBytes);
         batchBytes += piece.length;
         taken += piece.length;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fileStateStore, Millrace, memoryStateStore, type UploadProgress } from '../../client/index.ts';
+import { MIB } from '../../contract/limits.ts';
 import { type ScriptedServer, startScriptedServer, TEST_KEY } from '../support/scripted-server.ts';
 
 const PART = 64 * 1024;
@@ -68,6 +69,17 @@ describe('uploading', () => {
     expect(partsSent()).toEqual(range(1, 40));
     expect(server.bytesOf(file.id)).toEqual(bytes);
     expect(file).toMatchObject({ name: 'other.bin', content_type: 'text/csv' });
+  });
+
+  it('has the first parts signed by init where the client plans them', async () => {
+    await server.close();
+    server = await startScriptedServer();
+    const partSizeBytes = 5 * MIB;
+    const { path, bytes } = await makeFile(6 * partSizeBytes - 7);
+    const file = await clientOf(server).uploads.upload(path, { partSizeBytes });
+    expect(server.trace.filter((line) => !line.startsWith('put '))).toEqual(['init', 'sign 5-6', 'complete']);
+    expect(partsSent()).toEqual(range(1, 6));
+    expect(bytes.equals(server.bytesOf(file.id) as Uint8Array)).toBe(true);
   });
 
   it('uses connections again', async () => {
