@@ -1,4 +1,13 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import {
+  cancelBatch,
+  createBatch,
+  listBatches,
+  listBatchItems,
+  retryBatch,
+  showStats,
+  watchBatch,
+} from './commands/batches.ts';
 import { deleteFile, download, listFiles, restoreFile, showUsage, verify } from './commands/files.ts';
 import { cancelJob, listJobs, listWorkflows, retryJob, runWorkflow, showJob, watchJob } from './commands/jobs.ts';
 import { createKey, listKeys, revokeKey } from './commands/keys.ts';
@@ -142,6 +151,45 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .argument('<job-id>')
     .option('-w, --wait', 'until the job has ended')
     .action(action(retryJob));
+  const batches = program.command('batch').description('many jobs with common counters');
+  batches
+    .command('create')
+    .description('queue the jobs that a file lists: NDJSON, each line {"workflow": …, "input": {…}}')
+    .argument('<file>', 'a path, which is uploaded first, or the id of a file')
+    .option('--name <name>')
+    .option('--workflow <name>', 'of the lines that name none')
+    .option('--max-retries <count>', 'of the lines that name none', integer(0, 10))
+    .option('-w, --wait', 'until the last job has ended')
+    .action(action(createBatch));
+  batches.command('ls').description('list batches, newest first').addOption(limit()).action(action(listBatches));
+  batches
+    .command('watch')
+    .description('a batch’s progress until its last job has ended')
+    .argument('<batch-id>')
+    .action(action(watchBatch));
+  batches
+    .command('items')
+    .description('a batch’s jobs; with --json and --state failed, its error file')
+    .argument('<batch-id>')
+    .addOption(new Option('--state <state>').choices(JOB_STATES))
+    .addOption(limit())
+    .action(action(listBatchItems));
+  batches
+    .command('cancel')
+    .description('cancel every job that has not ended')
+    .argument('<batch-id>')
+    .action(action(cancelBatch));
+  batches
+    .command('retry')
+    .description('run the failed jobs again')
+    .argument('<batch-id>')
+    .option('-w, --wait', 'until the last job has ended')
+    .action(action(retryBatch));
+  program
+    .command('stats')
+    .description('jobs by marketplace and state')
+    .argument('[marketplace]')
+    .action(action(showStats));
   program.command('workflows').description('the workflows and their inputs').action(action(listWorkflows));
 
   const keys = program.command('keys').description('API keys; they need the root secret or an owner’s key');

@@ -1,6 +1,7 @@
 import { Api } from './api.ts';
 import { MillraceError } from './errors.ts';
 import type { Platform, StateStore } from './ports.ts';
+import { Batches } from './resources/batches.ts';
 import { Files } from './resources/files.ts';
 import { Jobs, Workflows } from './resources/jobs.ts';
 import { Keys } from './resources/keys.ts';
@@ -33,6 +34,7 @@ export class MillraceClient<Source> {
   readonly uploads: Uploads<Source>;
   readonly files: Files;
   readonly jobs: Jobs;
+  readonly batches: Batches;
   readonly workflows: Workflows;
   readonly keys: Keys;
   readonly #platform: Platform<Source>;
@@ -48,6 +50,7 @@ export class MillraceClient<Source> {
     this.uploads = new Uploads(api, platform);
     this.files = new Files(api);
     this.jobs = new Jobs(api);
+    this.batches = new Batches(api);
     this.workflows = new Workflows(api);
     this.keys = new Keys(api);
   }

@@ -4,6 +4,7 @@ export { memoryStateStore } from './memory-state.ts';
 export { type MillraceOptions, paginate, type Verification } from './millrace.ts';
 export { PauseController } from './pause.ts';
 export type { FileIdentity, SavedUpload, StateStore } from './ports.ts';
+export type { CreateBatchOptions, WaitForBatchOptions } from './resources/batches.ts';
 export type { CreateJobOptions, WaitOptions, WatchOptions } from './resources/jobs.ts';
 export type { TransferOptions, UploadManyOptions, UploadOptions } from './resources/uploads.ts';
 export type * from './types.ts';

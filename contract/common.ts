@@ -16,6 +16,10 @@ export const JobId = z
   .string()
   .check(z.regex(new RegExp(`^job_${ULID}$`)))
   .brand<'JobId'>();
+export const BatchId = z
+  .string()
+  .check(z.regex(new RegExp(`^batch_${ULID}$`)))
+  .brand<'BatchId'>();
 export const KeyId = z
   .string()
   .check(z.regex(new RegExp(`^key_${ULID}$`)))
@@ -23,6 +27,7 @@ export const KeyId = z
 export type UploadId = z.infer<typeof UploadId>;
 export type FileId = z.infer<typeof FileId>;
 export type JobId = z.infer<typeof JobId>;
+export type BatchId = z.infer<typeof BatchId>;
 export type KeyId = z.infer<typeof KeyId>;
 
 /** A tenant: 1–64 of `a-z 0-9 - _`, starting with a letter or digit. It is part of every key and object name. */

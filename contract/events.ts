@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { FileId, JobId, TenantId, Timestamp, UploadId } from './common.ts';
+import { BatchId, FileId, JobId, TenantId, Timestamp, UploadId } from './common.ts';
 import { JobError, JobState } from './jobs.ts';
 
 const base = { id: z.string(), tenant_id: TenantId, time: Timestamp };
@@ -26,6 +26,7 @@ export const BusEvent = z.discriminatedUnion('type', [
       workflow: z.string(),
       state: JobState,
       attempt: z.int(),
+      batch_id: z.optional(BatchId),
       error: z.optional(JobError),
     }),
   }),

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { FileId, JobId, Timestamp } from './common.ts';
+import { BatchId, FileId, JobId, Timestamp } from './common.ts';
 import { DEFAULT_MAX_RETRIES, MAX_EVENT_WAIT_SECONDS, MAX_MAX_RETRIES, MAX_QUEUE_POSITION } from './limits.ts';
 
 /** The states of a job; the transitions are in `lambdas/jobs/transitions.ts`. */
@@ -53,7 +53,7 @@ export const Job = z.object({
   /** Automatic retries started. */
   retry_count: z.int(),
   max_retries: z.int(),
-  batch_id: z.optional(z.string()),
+  batch_id: z.optional(BatchId),
   created_at: Timestamp,
   queued_at: z.optional(Timestamp),
   started_at: z.optional(Timestamp),

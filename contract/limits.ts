@@ -54,6 +54,9 @@ export const DEFAULT_MAX_RETRIES = 3;
 export const MAX_MAX_RETRIES = 10;
 /** Places in a tenant's queue are told exactly up to this one. */
 export const MAX_QUEUE_POSITION = 100;
+/** Jobs of one batch, and bytes of the file that lists them: it is read in one piece, in the memory of a Lambda. */
+export const MAX_BATCH_JOBS = 10_000;
+export const MAX_BATCH_BYTES = 64 * MIB;
 /** A Map state runs at most this many iterations (7 history events each and one retry of 3 stay below Step Functions' 25,000). */
 export const MAX_TASKS_PER_MAP = 1_500;
 /** A task's output in the ledger; larger ones belong in an artifact (DynamoDB items have at most 400 KB). */

@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
-import { Crc64Nvme, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
+import { Batch, BatchItem, CreateBatch, MarketplaceStats } from './batches.ts';
+import { BatchId, Crc64Nvme, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
 import type { ErrorCode } from './errors.ts';
 import { Artifact, CreateJob, Job, JobEvent, JobEventsQuery, JobState, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey, type Scope } from './keys.ts';
@@ -75,6 +76,7 @@ function route<
 const uploadParams = z.object({ upload_id: UploadId });
 const fileParams = z.object({ file_id: FileId });
 const jobParams = z.object({ job_id: JobId });
+const batchParams = z.object({ batch_id: BatchId });
 const idempotent = z.object({ 'idempotency-key': z.optional(IdempotencyKey) });
 const ListUploadsQuery = z
   .extend(PageQuery, {
@@ -332,6 +334,78 @@ export const routes = {
     query: PageQuery,
     responses: { 200: pageOf(Artifact) },
     errors: ['JobNotFoundError', 'InvalidCursorError'],
+  }),
+  createBatch: route({
+    method: 'POST',
+    path: '/batches',
+    context: 'jobs',
+    summary: 'Queue many jobs at once, given or listed by a file',
+    auth: 'jobs:write',
+    headers: idempotent,
+    body: CreateBatch,
+    responses: { 201: Batch, 200: Batch },
+    errors: ['FileNotFoundError', 'InputDataError', 'IdempotencyConflictError', 'PayloadTooLargeError'],
+  }),
+  listBatches: route({
+    method: 'GET',
+    path: '/batches',
+    context: 'jobs',
+    summary: 'List batches, newest first',
+    auth: 'jobs:read',
+    query: PageQuery,
+    responses: { 200: pageOf(Batch) },
+    errors: ['InvalidCursorError'],
+  }),
+  getBatch: route({
+    method: 'GET',
+    path: '/batches/{batch_id}',
+    context: 'jobs',
+    summary: 'A batch, its state and counters',
+    auth: 'jobs:read',
+    params: batchParams,
+    responses: { 200: Batch },
+    errors: ['BatchNotFoundError'],
+  }),
+  listBatchItems: route({
+    method: 'GET',
+    path: '/batches/{batch_id}/items',
+    context: 'jobs',
+    summary: "A batch's jobs in order, with the errors of those that failed or were refused",
+    auth: 'jobs:read',
+    params: batchParams,
+    query: z.extend(PageQuery, { state: z.optional(JobState) }),
+    responses: { 200: pageOf(BatchItem) },
+    errors: ['BatchNotFoundError', 'InvalidCursorError'],
+  }),
+  cancelBatch: route({
+    method: 'DELETE',
+    path: '/batches/{batch_id}',
+    context: 'jobs',
+    summary: 'Cancel every job of a batch that has not ended',
+    auth: 'jobs:write',
+    params: batchParams,
+    responses: { 202: Batch },
+    errors: ['BatchNotFoundError'],
+  }),
+  retryBatch: route({
+    method: 'POST',
+    path: '/batches/{batch_id}/retry',
+    context: 'jobs',
+    summary: 'Queue the failed jobs of a batch again; completed tasks are skipped',
+    auth: 'jobs:write',
+    params: batchParams,
+    responses: { 202: Batch },
+    errors: ['BatchNotFoundError', 'BatchBusyError'],
+  }),
+  getStats: route({
+    method: 'GET',
+    path: '/stats',
+    context: 'jobs',
+    summary: "The tenant's jobs by marketplace and state",
+    auth: 'jobs:read',
+    query: z.object({ marketplace: z.optional(z.string().check(z.maxLength(64))) }),
+    responses: { 200: z.object({ items: z.array(MarketplaceStats) }) },
+    errors: [],
   }),
   listWorkflows: route({
     method: 'GET',

@@ -31,6 +31,8 @@ export interface WorkflowEntry<Input extends z.ZodMiniObject = z.ZodMiniObject> 
   /** Fields of `input` that hold file ids: they are checked and resolved when a job is created. */
   readonly files: readonly string[];
   readonly plan: (input: z.infer<Input>) => readonly PlannedTask[];
+  /** Field of `input` that names a marketplace: the workflow's jobs are counted by it in `GET /stats`. */
+  readonly marketplaceField?: string;
   /** All steps in their order, those that are found later included; the steps of `plan` when left out. */
   readonly steps?: readonly string[];
   readonly tasks: Readonly<Record<string, TaskEntry>>;

@@ -17,6 +17,7 @@ import {
   readProgress,
 } from './records.ts';
 import { finishCancellation } from './settle.ts';
+import { sweepBatch, sweptBatches } from './sweep-batch.ts';
 import { addUp, isTaskKey } from './tasks.ts';
 import { holdsSlot, timestampOf } from './transitions.ts';
 import { runningView } from './views.ts';
@@ -33,8 +34,8 @@ interface JobChanges {
 }
 
 /**
- * What follows from a change of a job or of a task: events, counts, the start of queued jobs and the end of
- * cancellations. Changes that come again are told and counted once.
+ * What follows from a change of a job, of a task or of a batch: events, counts, the start of queued jobs, the end of
+ * cancellations and the steps of sweeps. Changes that come again are told and counted once.
  */
 export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
   return async (changes) => {
@@ -49,6 +50,7 @@ export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
     );
     const tenants = new Set(jobs.filter((job) => job.changes.some(wakesDispatch)).map((job) => job.tenantId));
     for (const tenantId of tenants) await dispatch(deps, tenantId);
+    for (const batch of await sweptBatches(deps, changes)) await sweepBatch(deps, batch);
     return undefined;
   };
 }
@@ -195,12 +197,12 @@ function stateChanged(job: JobRecord, previous: JobState | undefined) {
 }
 
 function busEvent(job: JobRecord, seq: string): BusEvent {
-  const { job_id, workflow, state, attempt, error } = job;
+  const { job_id, workflow, state, attempt, batch_id, error } = job;
   return {
     id: `${job_id}:${seq}`,
     tenant_id: job.tenant_id,
     time: stateTime(job),
     type: 'job.state_changed',
-    data: { job_id, workflow, state, attempt, ...(error ? { error } : {}) },
+    data: { job_id, workflow, state, attempt, ...(batch_id ? { batch_id } : {}), ...(error ? { error } : {}) },
   };
 }

@@ -32,11 +32,24 @@ export async function createJob(
   if (earlier?.state === 'creating') return { job: await finishCreating(deps, earlier), created: false };
   if (earlier) return { job: earlier, created: false };
 
+  const item = await newJob(deps, tenantId, body);
+  const writes: Write[] = [{ op: 'put', item, unlessExists: true }];
+  if (request) writes.push(request.claim(item.job_id));
+  const result = await deps.table.transact(writes);
+  // Another request with the same key came first: the second look finds its job.
+  if (!result.ok) return createJob(deps, { tenantId, body, idempotencyKey });
+
+  return { job: await finishCreating(deps, asJob(item)), created: true };
+}
+
+/** A job as it is before it is queued: its input is checked, and its files are found. */
+export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob) {
   const entry = findEntry(deps, body.workflow);
   const input = parseInput(entry, body);
   const files = await findFiles(deps, tenantId, entry, input);
   const jobId = `job_${deps.clock.newId()}` as JobId;
-  const item = {
+  const marketplace = entry.marketplaceField ? input[entry.marketplaceField] : undefined;
+  return {
     ...jobKey(tenantId, jobId),
     g1pk: jobListPk(tenantId),
     g1sk: jobId,
@@ -54,14 +67,8 @@ export async function createJob(
     retry_count: 0,
     max_retries: body.max_retries,
     created_at: deps.clock.now().toISOString(),
+    ...(typeof marketplace === 'string' && { marketplace }),
   } satisfies Item;
-  const writes: Write[] = [{ op: 'put', item, unlessExists: true }];
-  if (request) writes.push(request.claim(jobId));
-  const result = await deps.table.transact(writes);
-  // Another request with the same key came first: the second look finds its job.
-  if (!result.ok) return createJob(deps, { tenantId, body, idempotencyKey });
-
-  return { job: await finishCreating(deps, asJob(item)), created: true };
 }
 
 /**

@@ -3,11 +3,22 @@ import type { Job } from '../../contract/jobs.ts';
 import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
 import type { Handlers } from '../runtime/api.ts';
 import { listNewest, nextCursor, pageQuery } from '../runtime/listing.ts';
+import { batchView, cancelBatch, createBatch, getBatch, listBatchItems, readStats, retryBatch } from './batches.ts';
 import { cancelJob, getJobRecord } from './cancel-job.ts';
 import { createJob } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
 import { listEvents } from './list-events.ts';
-import { artifactKey, asJob, asTask, failedPk, type JobRecord, jobKey, jobListPk } from './records.ts';
+import {
+  artifactKey,
+  asBatch,
+  asJob,
+  asTask,
+  batchListPk,
+  failedPk,
+  type JobRecord,
+  jobKey,
+  jobListPk,
+} from './records.ts';
 import { retryJob } from './retry-job.ts';
 import { artifactView, jobView, readQueue, taskView } from './views.ts';
 
@@ -83,6 +94,43 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
         deps.objects.signGet({ key, fileName, expiresInSeconds: DEFAULT_URL_SECONDS });
       const items = await Promise.all(page.items.map((item) => artifactView(item, job, sign)));
       return { status: 200, body: { items, ...nextCursor(page) } };
+    },
+
+    async createBatch({ caller, headers, body }) {
+      const { tenantId } = caller;
+      const { batch, created } = await createBatch(deps, {
+        tenantId,
+        body,
+        idempotencyKey: headers['idempotency-key'],
+      });
+      return { status: created ? 201 : 200, body: batchView(batch) };
+    },
+
+    async listBatches({ caller, query }) {
+      const list = { pk: batchListPk(caller.tenantId), asked: query, parse: asBatch };
+      const { items, next } = await listNewest(deps.table, list);
+      return { status: 200, body: { items: items.map(batchView), ...next } };
+    },
+
+    async getBatch({ caller, params }) {
+      return { status: 200, body: batchView(await getBatch(deps, caller.tenantId, params.batch_id)) };
+    },
+
+    async listBatchItems({ caller, params, query }) {
+      const batch = await getBatch(deps, caller.tenantId, params.batch_id);
+      return { status: 200, body: await listBatchItems(deps, batch, query) };
+    },
+
+    async cancelBatch({ caller, params }) {
+      return { status: 202, body: batchView(await cancelBatch(deps, caller.tenantId, params.batch_id)) };
+    },
+
+    async retryBatch({ caller, params }) {
+      return { status: 202, body: batchView(await retryBatch(deps, caller.tenantId, params.batch_id)) };
+    },
+
+    async getStats({ caller, query }) {
+      return { status: 200, body: { items: await readStats(deps, caller.tenantId, query.marketplace) } };
     },
 
     async listWorkflows() {

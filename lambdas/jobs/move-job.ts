@@ -2,8 +2,8 @@ import type { JobState } from '../../contract/jobs.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
 import type { Table, Value, Write } from '../../platform/ports/table.ts';
-import { asJob, type JobRecord, jobKey, queueKey, slotsKey, stateIndex } from './records.ts';
-import { holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
+import { asJob, batchKey, type JobRecord, jobKey, queueKey, slotsKey, stateIndex, statsKey } from './records.ts';
+import { hasEnded, holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
 
 interface Change {
   readonly set?: Readonly<Record<string, Value>>;
@@ -21,7 +21,8 @@ type Moved =
 
 /**
  * Makes one transition of a job as it was read, and all that goes with it, in one transaction: the job with its
- * timestamp, its row in the queue, its tenant's slot, its place in the index of active jobs. Nothing else changes these.
+ * timestamp, its row in the queue, its tenant's slot, its place in the index of active jobs, its batch's counters and its
+ * tenant's statistics. Nothing else changes these, but for a batch's items without a job.
  */
 export async function moveJob(
   deps: { table: Table; clock: Clock; log: Log },
@@ -49,6 +50,7 @@ export async function moveJob(
     writes.push({ op: 'put', item: { ...queueKey(moved), job_id: job.job_id, attempt: moved.attempt } });
   const slot = slotWrite(job, Number(holdsSlot(to)) - Number(holdsSlot(state)), change.runningLimit);
   if (slot) writes.push(slot);
+  writes.push(...counterWrites(job, to));
 
   const result = await deps.table.transact(writes);
   if (result.ok) {
@@ -74,6 +76,21 @@ function slotWrite(job: JobRecord, step: number, runningLimit: number | undefine
   }
   if (step < 0) return { op: 'update', key, upsert: true, add: { running: -1 }, remove: [job.job_id] };
   return undefined;
+}
+
+function counterWrites(job: JobRecord, to: JobState): Write[] {
+  const { state, tenant_id, batch_id, marketplace } = job;
+  if (to === state) return [];
+  const writes: Write[] = [];
+  const ended = { ...(hasEnded(state) && { [state]: -1 }), ...(hasEnded(to) && { [to]: 1 }) };
+  if (batch_id && Object.keys(ended).length > 0) {
+    writes.push({ op: 'update', key: batchKey(tenant_id, batch_id), add: ended });
+  }
+  if (marketplace) {
+    const add = { ...(state !== 'creating' && { [state]: -1 }), [to]: 1 };
+    writes.push({ op: 'update', key: statsKey(tenant_id, marketplace), upsert: true, add });
+  }
+  return writes;
 }
 
 const COUNTED: Partial<Record<JobState, string>> = {

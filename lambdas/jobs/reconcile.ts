@@ -6,13 +6,28 @@ import type { JobsDeps } from './deps.ts';
 import { dispatch, startExecution } from './dispatch.ts';
 import { expireLease } from './leases.ts';
 import { moveJob } from './move-job.ts';
-import { ACTIVE_SHARDS, activePk, asJob, executionName, type JobRecord, jobKey, readJob, slotsKey } from './records.ts';
+import {
+  ACTIVE_SHARDS,
+  activePk,
+  asBatch,
+  asJob,
+  batchKey,
+  executionName,
+  type JobRecord,
+  jobKey,
+  readJob,
+  SWEPT_PK,
+  slotsKey,
+} from './records.ts';
 import { finishCancellation, settleJob } from './settle.ts';
+import { sweepBatch } from './sweep-batch.ts';
 import { eachTask } from './tasks.ts';
 import { holdsSlot } from './transitions.ts';
 
 /** A job that is being created for longer than any request takes has lost its creator. */
 const CREATING_MS = 60_000;
+/** A sweep that has not come further for so long has lost its change. */
+const SWEEP_MS = 60_000;
 const PAGE = 100;
 
 /** How many jobs or slots each kind of mending was needed for. */
@@ -24,6 +39,7 @@ export interface ReconcileReport {
   cancelled: number;
   leases: number;
   slots: number;
+  batches: number;
   errors: number;
   /** How long the job has been due that waits longest. */
   oldest_queued_seconds: number;
@@ -44,6 +60,7 @@ export async function reconcileJobs(deps: JobsDeps, options: ReconcileOptions = 
     cancelled: 0,
     leases: 0,
     slots: 0,
+    batches: 0,
     errors: 0,
     oldest_queued_seconds: 0,
   };
@@ -59,6 +76,7 @@ export async function reconcileJobs(deps: JobsDeps, options: ReconcileOptions = 
       await dispatch(deps, tenant_id);
     });
   }
+  await mendSweeps(deps, report);
   return report;
 }
 
@@ -117,6 +135,20 @@ async function mendJob(
     report.started += 1;
   } else if (await settleJob(deps, job, execution)) {
     report.settled += 1;
+  }
+}
+
+/** One step is enough: its change wakes the next. */
+async function mendSweeps(deps: JobsDeps, report: ReconcileReport): Promise<void> {
+  const { items } = await deps.table.query({ pk: SWEPT_PK, index: 'g2', limit: PAGE });
+  for (const { tenant_id, batch_id } of items.map(asBatch)) {
+    await tryMending(deps, report, { tenant_id }, async () => {
+      const row = await deps.table.get(batchKey(tenant_id, batch_id));
+      const batch = row && asBatch(row);
+      if (!batch?.sweep || deps.clock.now().getTime() - Date.parse(batch.sweep_at) < SWEEP_MS) return;
+      await sweepBatch(deps, batch);
+      report.batches += 1;
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-import { JobId, type TenantId } from '../../contract/common.ts';
+import { type BatchId, JobId, type TenantId } from '../../contract/common.ts';
 import type { FileRef, JobError, JobState, TaskState } from '../../contract/jobs.ts';
 import type { Item, Key, Table, Value } from '../../platform/ports/table.ts';
 import { hasEnded } from './transitions.ts';
@@ -40,7 +40,40 @@ export type JobRecord = {
   readonly error?: JobError;
   /** Counted from the ledger when the job completed. */
   readonly final_counts?: Counts;
+  readonly batch_id?: BatchId;
+  /** What it is counted by in the tenant's statistics. */
+  readonly marketplace?: string;
 };
+
+/** Goes over a batch's items in order and makes, cancels or retries each one's job. */
+export type SweepKind = 'create' | 'cancel' | 'retry';
+
+/** Many jobs; the counters are written with the transitions of its jobs. */
+export type BatchRecord = {
+  readonly tenant_id: TenantId;
+  readonly batch_id: BatchId;
+  readonly name?: string;
+  readonly total: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly created_at: string;
+  readonly cancelling_at?: string;
+  /** What a line of the list that doesn't say is taken to say. */
+  readonly defaults: { readonly workflow?: string; readonly max_retries?: number };
+  /** The sweep that is on its way: its next item, when it came there, and where in the list of jobs that item begins. */
+  readonly sweep?: SweepKind;
+  readonly sweep_index: number;
+  readonly sweep_at: string;
+  readonly list_offset: number;
+};
+
+/** An item of a batch: its job, or why it has none. */
+export type BatchItemRecord = { readonly index: number } & (
+  | { readonly job_id: JobId }
+  | { readonly state: 'failed'; readonly error: JobError }
+  | { readonly state: 'cancelled' }
+);
 
 /** One step of a job, or one item of a step, in the ledger. */
 export type TaskRecord = {
@@ -106,6 +139,19 @@ export const effectKey = (taskKey: Key, name: string): Key => ({
   pk: taskKey.pk,
   sk: `${taskKey.sk.replace(/^TASK/, 'ONCE')}#${name}`,
 });
+const batchPk = (tenantId: TenantId, batchId: string) => `T#${tenantId}#B#${batchId}`;
+export const batchKey = (tenantId: TenantId, batchId: string): Key => ({ pk: batchPk(tenantId, batchId), sk: 'BATCH' });
+export const batchItemKey = (tenantId: TenantId, batchId: string, index: number): Key => ({
+  pk: batchPk(tenantId, batchId),
+  sk: `ITEM#${String(index).padStart(6, '0')}`,
+});
+export const batchListPk = (tenantId: TenantId) => `T#${tenantId}#BATCHES`;
+/** The batches with a sweep on its way. */
+export const SWEPT_PK = 'SWEPT';
+export const statsKey = (tenantId: TenantId, marketplace: string): Key => ({
+  pk: `T#${tenantId}`,
+  sk: `STATS#${marketplace}`,
+});
 export const slotsKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'SLOTS' });
 export const queuePk = (tenantId: TenantId) => `T#${tenantId}#QUEUE`;
 
@@ -143,6 +189,8 @@ export function stateIndex(
 }
 
 export const asJob = (item: Item) => item as unknown as JobRecord;
+export const asBatch = (item: Item) => item as unknown as BatchRecord;
+export const asBatchItem = (item: Item) => item as unknown as BatchItemRecord;
 export const asTask = (item: Item) => item as unknown as TaskRecord;
 export const asEffect = (item: Item) => item as unknown as EffectRecord;
 const asProgress = (item: Item) => item as unknown as ProgressRecord;

@@ -19,12 +19,12 @@ export async function jobView(
   queue: readonly JobId[],
 ): Promise<Job> {
   const { job_id, workflow, state, input, error, attempt, retry_count, max_retries } = job;
-  const { created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at } = job;
+  const { batch_id, created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at } = job;
   const times = { created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at };
   const progress = await jobProgress(table, job, clock.now());
   const queue_position = state === 'queued' ? positionIn(queue, job_id) : undefined;
   const place = { state, input, progress, queue_position, error };
-  return { id: job_id, workflow, ...place, attempt, retry_count, max_retries, ...times };
+  return { id: job_id, workflow, ...place, attempt, retry_count, max_retries, batch_id, ...times };
 }
 
 /** Undefined for a job that was started since it was read. */

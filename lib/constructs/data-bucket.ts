@@ -8,7 +8,7 @@ import { acknowledge, acknowledgeWildcard } from './acknowledge.ts';
 import { allowKey, dataKeyOf } from './data-key.ts';
 
 /** Keys of uploaded files, and of what jobs write. */
-export type KeyPattern = 'tenant/*' | 'tenant/*/uploads/*' | 'tenant/*/jobs/*';
+export type KeyPattern = 'tenant/*' | 'tenant/*/uploads/*' | 'tenant/*/jobs/*' | 'tenant/*/batches/*';
 
 /** The bucket of all tenants' files and artifacts, told apart by their keys. */
 export class DataBucket extends Bucket {

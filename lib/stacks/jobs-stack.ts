@@ -69,7 +69,7 @@ export class JobsStack extends Stack {
       timeoutSeconds: 60,
       environment,
     });
-    feedChanges({ table: this.table.table, consumer: feed, deadLetters, prefixes: ['JOB', 'TASK#'] });
+    feedChanges({ table: this.table.table, consumer: feed, deadLetters, prefixes: ['JOB', 'TASK#', 'BATCH'] });
 
     const settle = new NodeFunction(this, 'Settle', {
       settings,
@@ -103,7 +103,10 @@ export class JobsStack extends Stack {
     runEvery(reconcile, Duration.minutes(1), deadLetters);
 
     for (const worker of [this.api, feed, settle, reconcile]) this.table.allowReadAndWrite(worker.role);
-    uploads.table.allowRead(this.api.role);
+    for (const creator of [this.api, feed, reconcile]) uploads.table.allowRead(creator.role);
+    bucket.allowObjects(this.api.role, 'tenant/*/uploads/*', 'Get');
+    bucket.allowObjects(this.api.role, 'tenant/*/batches/*', 'Put', 'Delete');
+    for (const worker of [feed, reconcile]) bucket.allowObjects(worker.role, 'tenant/*/batches/*', 'Get', 'Delete');
     bus.grantPutEventsTo(feed);
     executions.allowStop(this.api.role);
     for (const worker of [feed, settle, reconcile]) executions.allowAll(worker.role);

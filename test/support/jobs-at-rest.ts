@@ -1,7 +1,15 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { expect } from 'vitest';
 import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
-import { asJob, asTask, type JobRecord, type ProgressRecord, type TaskRecord } from '../../lambdas/jobs/records.ts';
+import {
+  asBatch,
+  asBatchItem,
+  asJob,
+  asTask,
+  type JobRecord,
+  type ProgressRecord,
+  type TaskRecord,
+} from '../../lambdas/jobs/records.ts';
 import { hasEnded, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
 import { taskView } from '../../lambdas/jobs/views.ts';
 import type { Item } from '../../platform/ports/table.ts';
@@ -29,8 +37,33 @@ export function checkJobsAtRest(database: DatabaseSync): void {
     expect(slots.running).toBe(0);
     expect(Object.keys(slots).filter((name) => name.startsWith('job_'))).toEqual([]);
   }
-  const waiting = database.prepare("SELECT body FROM table_jobs WHERE pk GLOB 'T#*#QUEUE' OR g2pk GLOB 'ACTIVE#*'");
+  for (const batch of rowsOf(database, 'jobs', 'BATCH')) checkBatch(database, batch);
+  for (const stats of rowsOf(database, 'jobs', 'STATS#*')) {
+    const jobs = rowsOf(database, 'jobs', 'JOB').map(asJob);
+    for (const state of JOB_STATES) {
+      const counted = jobs.filter((job) => `STATS#${job.marketplace}` === stats.sk && job.state === state);
+      expect(stats[state] ?? 0).toBe(counted.length);
+    }
+  }
+  const waiting = database.prepare(
+    "SELECT body FROM table_jobs WHERE pk GLOB 'T#*#QUEUE' OR g2pk GLOB 'ACTIVE#*' OR g2pk = 'SWEPT'",
+  );
   expect(waiting.all()).toEqual([]);
+}
+
+/** Each item has one job or one reason for none, and the counters agree with them. */
+function checkBatch(database: DatabaseSync, row: Item): void {
+  const { total, completed, failed, cancelled } = asBatch(row);
+  const jobs = new Map(rowsOf(database, 'jobs', 'JOB').map((job) => [asJob(job).job_id, asJob(job)]));
+  const items = rowsOf(database, 'jobs', 'ITEM#*').filter(({ pk }) => pk === row.pk);
+  const states = items.map(asBatchItem).map((item) => ('state' in item ? item.state : jobs.get(item.job_id)?.state));
+  const count = (state: JobState) => states.filter((one) => one === state).length;
+  expect(states.length).toBe(total);
+  expect({ completed, failed, cancelled }).toEqual({
+    completed: count('completed'),
+    failed: count('failed'),
+    cancelled: count('cancelled'),
+  });
 }
 
 /** It has ended by moves that there are, and everything that counts its tasks agrees with them. */

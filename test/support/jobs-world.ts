@@ -285,7 +285,7 @@ export function openJobsWorld(
       const payload = { job: { tenant_id, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
       return runTask(
         { ...deps, table: options.table ?? deps.table },
-        defineTask(workflow === 'fan' ? fan : line, step, body),
+        defineTask(deps.entries[workflow] ?? line, step, body),
         payload,
         {
           runnerId: options.runnerId ?? `runner-${runners}`,
