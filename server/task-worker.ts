@@ -1,6 +1,6 @@
 import { workerData } from 'node:worker_threads';
 import { DomainError } from '../contract/errors.ts';
-import { runTask } from '../lambdas/jobs/run-task.ts';
+import { createTaskRunner } from '../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../lambdas/jobs/task-api.ts';
 import { FileObjectStore } from '../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
@@ -22,7 +22,7 @@ export interface TaskWorkerData {
 
 const { databaseFile, objectsFolder, logFile, processId, modules } = workerData as TaskWorkerData;
 const database = openDatabase(databaseFile);
-const deps = {
+const runTask = createTaskRunner({
   table: new SqliteTable({ database, name: 'jobs', changes: true }),
   objects: new FileObjectStore({
     folder: objectsFolder,
@@ -35,11 +35,11 @@ const deps = {
   }),
   clock: systemClock,
   log: openLogFile(logFile, { function: 'task' }),
-};
+});
 
 serveTasks(async ({ workflow, state, payload, runId, deadline, signal }) => {
   const module = modules[`${workflow}/${state}`];
   if (!module) throw new DomainError('InternalError', `no task of ${workflow} runs the state ${state}`);
   const { task } = (await import(module)) as { task: TaskDefinition };
-  return runTask(deps, task, payload, { runnerId: `${processId}:${runId}`, signal, deadline });
+  return runTask(task, payload, { runnerId: `${processId}:${runId}`, signal, deadline });
 });

@@ -7,6 +7,7 @@ import type { JobsDeps } from './deps.ts';
 import { dispatch } from './dispatch.ts';
 import {
   asJob,
+  asProgress,
   asTask,
   eventKey,
   type JobRecord,
@@ -42,8 +43,9 @@ export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
     const jobs = groupByJob(changes);
     await Promise.all(
       jobs.map(async (job) => {
-        await tellChanges(deps, job);
-        if (!job.changes.some(closesTask)) return;
+        const progress = await tellChanges(deps, job);
+        // Its changes come in order: what was cancelled before the last runner was done has been told by now.
+        if (progress?.told_state !== 'cancelling' || !job.changes.some(closesTask)) return;
         const now = await readJob(deps.table, job.tenantId, job.jobId);
         if (now) await finishCancellation(deps, now);
       }),
@@ -78,26 +80,31 @@ function wakesDispatch({ key, before, after }: Change): boolean {
 }
 
 /**
- * Counts and tells what `last_seq` says is not counted and told yet. Events and counts are written by one transaction
- * on that condition, so that each change is told once; the bus gets it before, and knows repeats by their id.
+ * Counts and tells what `last_seq` says is not counted and told yet; answers the progress that has it all. Events and
+ * counts are written by one transaction on that condition, so that each change is told once; the bus gets it before, and
+ * knows repeats by their id.
  */
-async function tellChanges(deps: JobsDeps, { tenantId, jobId, changes }: JobChanges): Promise<void> {
+async function tellChanges(
+  deps: JobsDeps,
+  { tenantId, jobId, changes }: JobChanges,
+): Promise<ProgressRecord | undefined> {
+  const key = progressKey(tenantId, jobId);
+  let before = await readProgress(deps.table, tenantId, jobId);
   for (;;) {
-    const before = await readProgress(deps.table, tenantId, jobId);
     const fresh = changes.filter((change) => !before || change.seq > before.last_seq);
     const news = digest(before, fresh, deps.clock.now());
-    if (!news) return;
+    if (!news) return before;
     if (news.busEvents.length > 0) await deps.bus.publish(news.busEvents);
-    const item = { ...news.progress, ...progressKey(tenantId, jobId) };
     const expected = before ? { if: { last_seq: before.last_seq } } : { unlessExists: true };
-    // Either it is written, or somebody else has told these changes: the next round knows.
-    await deps.table.transact([
-      { op: 'put', item, ...expected },
+    const told = await deps.table.transact([
+      { op: 'put', item: { ...news.progress, ...key }, ...expected },
       ...news.events.map(({ seq, ...event }) => ({
         op: 'put' as const,
         item: { ...eventKey(tenantId, jobId, seq), ...event },
       })),
     ]);
+    // What is left of these changes is told in the next round, from what is written, by this or by somebody else.
+    before = told.ok ? news.progress : asProgress(told.failed[0]?.item);
   }
 }
 

@@ -24,7 +24,8 @@ export async function dispatch(deps: JobsDeps, tenantId: TenantId): Promise<void
       if (Date.parse(job.due_at ?? job.created_at) > deps.clock.now().getTime()) return;
       if ((await admit(deps, job)) === 'full') return;
     }
-    if (page.items.length === 0) return;
+    // Who queues a job after this look wakes dispatch again.
+    if (!page.cursor) return;
   }
 }
 

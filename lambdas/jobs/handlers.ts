@@ -18,6 +18,7 @@ import {
   type JobRecord,
   jobKey,
   jobListPk,
+  readProgress,
 } from './records.ts';
 import { retryJob } from './retry-job.ts';
 import { artifactView, jobView, readQueue, taskView } from './views.ts';
@@ -25,14 +26,15 @@ import { artifactView, jobView, readQueue, taskView } from './views.ts';
 export type { JobsDeps };
 
 export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
-  const views = async (jobs: readonly JobRecord[]) => {
+  const readPlaces = async (jobs: readonly JobRecord[]) => {
     const queued = jobs.find(({ state }) => state === 'queued');
-    const queue = queued ? await readQueue(deps.table, queued.tenant_id) : [];
-    return Promise.all(jobs.map((job) => jobView(deps, job, queue)));
+    return queued ? readQueue(deps.table, queued.tenant_id) : [];
   };
-  const view = async (job: JobRecord) => {
-    const [only] = await views([job]);
-    return only as Job;
+  const readCounted = async (job: JobRecord) =>
+    job.final_counts ? undefined : readProgress(deps.table, job.tenant_id, job.job_id);
+  const view = async (job: JobRecord, counted = readCounted(job), places = readPlaces([job])): Promise<Job> => {
+    const [progress, queue] = await Promise.all([counted, places]);
+    return jobView(job, { progress, queue, now: deps.clock.now() });
   };
   return {
     async createJob({ caller, headers, body }) {
@@ -54,11 +56,16 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
           (query.state === undefined || job.state === query.state) &&
           (query.workflow === undefined || job.workflow === query.workflow),
       );
-      return { status: 200, body: { items: await views(items), ...next } };
+      const places = readPlaces(items);
+      const views = await Promise.all(items.map((job) => view(job, undefined, places)));
+      return { status: 200, body: { items: views, ...next } };
     },
 
     async getJob({ caller, params }) {
-      return { status: 200, body: await view(await getJobRecord(deps, caller.tenantId, params.job_id)) };
+      const { tenantId } = caller;
+      const counted = readProgress(deps.table, tenantId, params.job_id);
+      const [job] = await Promise.all([getJobRecord(deps, tenantId, params.job_id), counted]);
+      return { status: 200, body: await view(job, counted) };
     },
 
     async cancelJob({ caller, params }) {

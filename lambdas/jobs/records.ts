@@ -193,7 +193,7 @@ export const asBatch = (item: Item) => item as unknown as BatchRecord;
 export const asBatchItem = (item: Item) => item as unknown as BatchItemRecord;
 export const asTask = (item: Item) => item as unknown as TaskRecord;
 export const asEffect = (item: Item) => item as unknown as EffectRecord;
-const asProgress = (item: Item) => item as unknown as ProgressRecord;
+export const asProgress = (item: Item | undefined) => item as unknown as ProgressRecord | undefined;
 
 export async function readJob(table: Table, tenantId: TenantId, jobId: string): Promise<JobRecord | undefined> {
   const item = await table.get(jobKey(tenantId, jobId));
@@ -205,8 +205,7 @@ export async function readProgress(
   tenantId: TenantId,
   jobId: string,
 ): Promise<ProgressRecord | undefined> {
-  const item = await table.get(progressKey(tenantId, jobId));
-  return item && asProgress(item);
+  return asProgress(await table.get(progressKey(tenantId, jobId)));
 }
 
 type ExecutionRef = Pick<JobRecord, 'job_id' | 'attempt' | 'leg'>;

@@ -3,7 +3,15 @@ import { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
-import { cancelled, type Guard, guardRun, readRunningJob, type TaskDeps, type TaskRuntime } from './guard-run.ts';
+import {
+  cancelled,
+  type ExecutionRef,
+  type Guard,
+  guardRun,
+  readRunningJob,
+  type TaskDeps,
+  type TaskRuntime,
+} from './guard-run.ts';
 import { claimTask, closeTask } from './leases.ts';
 import { createOnce } from './once.ts';
 import { artifactKey, type JobRecord } from './records.ts';
@@ -13,6 +21,7 @@ import { addTasks, addUp, checkResult, eachTask, stepOrders, taskId, taskKey } f
 /** The longest a task may compute without a tick. */
 const MAX_COMPUTING_MS = 500;
 const MAX_MESSAGE_LENGTH = 2_000;
+const MAX_REMEMBERED_JOBS = 100;
 /** What a task names its own. */
 const NAME = /^[a-z0-9._-]{1,128}$/;
 
@@ -21,24 +30,49 @@ const TaskPayload = z.object({
   item: z.optional(z.int().check(z.minimum(0))),
 });
 
+type OrderOf = (step: string) => number;
+
 /**
- * Runs one task of a job and keeps its result in the ledger; a completed task answers with the result it has.
+ * Runs a task of a job and keeps its result in the ledger; a completed task answers with the result it has.
  * What it throws has the error's code as its name, for the state machine's Retry and Catch.
  */
-export async function runTask(
-  deps: TaskDeps,
-  task: TaskDefinition,
-  payload: unknown,
-  runtime: TaskRuntime,
-): Promise<Value> {
-  const { job: execution, item } = TaskPayload.parse(payload);
+export type RunTask = (task: TaskDefinition, payload: unknown, runtime: TaskRuntime) => Promise<Value>;
+
+/** Runs the tasks of a process: it remembers of its jobs what a claim needs to know of them. */
+export function createTaskRunner(deps: TaskDeps): RunTask {
+  const orders = new Map<string, OrderOf>();
+
+  /** It follows from the job's input, which stays as it is. */
+  async function findOrder({ workflow }: TaskDefinition, execution: ExecutionRef): Promise<OrderOf> {
+    const known = orders.get(execution.job_id);
+    if (known) return known;
+    const { job_id, input } = await readRunningJob(deps.table, execution);
+    const orderOf = stepOrders(workflow, workflow.input.parse(input));
+    orders.set(job_id, orderOf);
+    const oldest = orders.keys().next().value;
+    if (orders.size > MAX_REMEMBERED_JOBS && oldest !== undefined) orders.delete(oldest);
+    return orderOf;
+  }
+
+  return async (task, payload, runtime) => {
+    const { job: execution, item } = TaskPayload.parse(payload);
+    if (runtime.signal.aborted) throw cancelled();
+    const orderOf = await findOrder(task, execution);
+    return runTask(deps, { task, execution, item, orderOf, runtime });
+  };
+}
+
+interface TaskRun {
+  readonly task: TaskDefinition;
+  readonly execution: ExecutionRef;
+  readonly item: number | undefined;
+  readonly orderOf: OrderOf;
+  readonly runtime: TaskRuntime;
+}
+
+async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime }: TaskRun): Promise<Value> {
   const { tenant_id: tenantId, job_id: jobId } = execution;
   const { workflow, step } = task;
-  if (runtime.signal.aborted) throw cancelled();
-
-  const job = await readRunningJob(deps.table, execution);
-  const input = workflow.input.parse(job.input);
-  const orderOf = stepOrders(workflow, input);
   const key = taskKey(tenantId, jobId, orderOf(step), step, item);
   const id = taskId(step, item);
   const claim = await claimTask(deps, key, runtime.runnerId, execution.attempt);
@@ -47,17 +81,18 @@ export async function runTask(
   const guard = guardRun(deps, execution, key, runtime);
   const counts: Record<string, number> = {};
   const checkpoints = openCheckpoints(deps, {
-    prefix: `${folderOf(job)}/checkpoints/${id}/`,
+    prefix: `${folderOf(execution)}/checkpoints/${id}/`,
     found: claim.checkpoint,
     keep: guard.keep,
   });
   const once = createOnce(deps, { taskKey: key, taskId: id, jobId, runnerId: runtime.runnerId, guard });
   const { deadline } = runtime;
-  const ctx = createContext(deps, { job, input, item, orderOf, guard, counts, once, checkpoints, deadline });
   const fields = { tenant_id: tenantId, job_id: jobId, task: id, attempt: execution.attempt };
   try {
-    // A cancellation that saw no lease before the claim is seen here: so none is missed.
-    await readRunningJob(deps.table, execution);
+    // After the claim: what has ended or cancelled the job without a look at this lease is seen here, so none is missed.
+    const job = await readRunningJob(deps.table, execution);
+    const input = workflow.input.parse(job.input);
+    const ctx = createContext(deps, { job, input, item, orderOf, guard, counts, once, checkpoints, deadline });
     const output = checkResult(`the output of ${id}`, await Promise.race([task.run(ctx), guard.timedOut]));
     await closeTask(deps, key, runtime.runnerId, 'completed', { output, counts });
     await checkpoints.clear();
@@ -85,7 +120,7 @@ interface Run {
   readonly job: JobRecord;
   readonly input: Record<string, unknown>;
   readonly item: number | undefined;
-  readonly orderOf: (step: string) => number;
+  readonly orderOf: OrderOf;
   readonly guard: Guard;
   readonly counts: Record<string, number>;
   readonly once: TaskContext<unknown>['once'];
@@ -93,7 +128,7 @@ interface Run {
   readonly deadline: Date;
 }
 
-const folderOf = ({ tenant_id, job_id }: JobRecord) => `tenant/${tenant_id}/jobs/${job_id}`;
+const folderOf = ({ tenant_id, job_id }: ExecutionRef) => `tenant/${tenant_id}/jobs/${job_id}`;
 
 function createContext(
   deps: TaskDeps,

@@ -4,7 +4,7 @@ import type { Value } from '../../platform/ports/table.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openObjects, openTable } from '../runtime/aws-composition.ts';
 import { createLog } from '../runtime/log.ts';
-import { runTask } from './run-task.ts';
+import { createTaskRunner } from './run-task.ts';
 
 // The Lambda of every task: the bundler resolves #task to the task's module.
 
@@ -12,11 +12,11 @@ import { runTask } from './run-task.ts';
 const MARGIN_MS = 5_000;
 
 const log = createLog({ function: `task-${task.step}` });
-const deps = { table: openTable('JOBS_TABLE'), objects: openObjects(), clock: systemClock, log };
+const runTask = createTaskRunner({ table: openTable('JOBS_TABLE'), objects: openObjects(), clock: systemClock, log });
 // Lambda never tells a running function to stop: it sees so in the ledger.
 const { signal } = new AbortController();
 
 export async function handler(payload: unknown, context: Context): Promise<Value> {
   const deadline = new Date(Date.now() + context.getRemainingTimeInMillis() - MARGIN_MS);
-  return runTask(deps, task, payload, { runnerId: context.awsRequestId, signal, deadline });
+  return runTask(task, payload, { runnerId: context.awsRequestId, signal, deadline });
 }

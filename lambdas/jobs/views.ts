@@ -1,9 +1,8 @@
 import type { JobId, TenantId } from '../../contract/common.ts';
 import type { Artifact, Job, JobEvent, JobProgress, Task } from '../../contract/jobs.ts';
 import { MAX_QUEUE_POSITION } from '../../contract/limits.ts';
-import type { Clock } from '../../platform/ports/clock.ts';
 import type { Item, Table } from '../../platform/ports/table.ts';
-import { type Counts, type JobRecord, type ProgressRecord, queuePk, readProgress, type TaskRecord } from './records.ts';
+import { type Counts, type JobRecord, type ProgressRecord, queuePk, type TaskRecord } from './records.ts';
 import { hasEnded } from './transitions.ts';
 
 /** The first jobs of a tenant's queue, in the order in which they will be started. */
@@ -12,16 +11,20 @@ export async function readQueue(table: Table, tenantId: TenantId): Promise<reado
   return items.map((row) => row.job_id as JobId);
 }
 
-/** What the API shows of a job; `queue` is only looked at for a queued one. */
-export async function jobView(
-  { table, clock }: { table: Table; clock: Clock },
-  job: JobRecord,
-  queue: readonly JobId[],
-): Promise<Job> {
+interface Seen {
+  /** Only looked at for a queued job. */
+  readonly queue: readonly JobId[];
+  /** Not looked at for a completed one. */
+  readonly progress: ProgressRecord | undefined;
+  readonly now: Date;
+}
+
+/** What the API shows of a job. */
+export function jobView(job: JobRecord, { queue, progress: counted, now }: Seen): Job {
   const { job_id, workflow, state, input, error, attempt, retry_count, max_retries } = job;
   const { batch_id, created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at } = job;
   const times = { created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at };
-  const progress = await jobProgress(table, job, clock.now());
+  const progress = jobProgress(job, counted, now);
   const queue_position = state === 'queued' ? positionIn(queue, job_id) : undefined;
   const place = { state, input, progress, queue_position, error };
   return { id: job_id, workflow, ...place, attempt, retry_count, max_retries, batch_id, ...times };
@@ -34,10 +37,9 @@ function positionIn(queue: readonly JobId[], jobId: JobId): number | undefined {
   return queue.length === MAX_QUEUE_POSITION ? MAX_QUEUE_POSITION + 1 : undefined;
 }
 
-async function jobProgress(table: Table, job: JobRecord, now: Date): Promise<JobProgress> {
+function jobProgress(job: JobRecord, counted: ProgressRecord | undefined, now: Date): JobProgress {
   // The change feed may be some way behind; the counts of a completed job are exact.
   if (job.final_counts) return progressView(job.final_counts, job.state);
-  const counted = await readProgress(table, job.tenant_id, job.job_id);
   const counts = {
     completed: counted?.completed ?? 0,
     total: Math.max(counted?.total ?? 0, job.planned_tasks),

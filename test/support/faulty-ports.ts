@@ -85,6 +85,19 @@ export class FaultyPorts {
     return { calls: planned.calls, error };
   };
 
+  /** The calls of a run in their order, and how many were under way at once. */
+  readonly callsDuring = async (run: () => Promise<unknown>): Promise<{ names: string[]; atOnce: number }> => {
+    const names: string[] = [];
+    let atOnce = 0;
+    const before = (_: number, name: string) => {
+      names.push(name);
+      atOnce = Math.max(atOnce, this.#inFlight);
+    };
+    const { error } = await this.withFaults({ ...steady(), before }, run);
+    if (error) throw error;
+    return { names, atOnce };
+  };
+
   /** Until nothing goes on that was answered before it ended. */
   readonly idle = async (): Promise<void> => {
     for (let idleTurns = 0; idleTurns < 5; idleTurns = this.#inFlight > 0 ? 0 : idleTurns + 1) await setImmediate();

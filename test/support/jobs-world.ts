@@ -14,7 +14,7 @@ import { consumeJobChanges } from '../../lambdas/jobs/changes.ts';
 import { createJobsHandlers, type JobsDeps } from '../../lambdas/jobs/handlers.ts';
 import { reconcileJobs } from '../../lambdas/jobs/reconcile.ts';
 import { executionName, type JobRecord, readJob, slotsKey } from '../../lambdas/jobs/records.ts';
-import { runTask } from '../../lambdas/jobs/run-task.ts';
+import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import { settleExecution } from '../../lambdas/jobs/settle.ts';
 import { defineTask, type TaskDefinition } from '../../lambdas/jobs/task-api.ts';
 import type { Caller, Handlers, Reply, Request } from '../../lambdas/runtime/api.ts';
@@ -197,6 +197,7 @@ export function openJobsWorld(
   const readChanges = database.prepare(`SELECT * FROM ${changesTableOf('jobs')} WHERE seq > ? ORDER BY seq LIMIT ?`);
   let delivered = 0;
   let runners = 0;
+  const runTask = createTaskRunner(deps);
 
   /** The next changes that the feed has not delivered yet. */
   function nextChanges(limit = 100, after = delivered): Change[] {
@@ -283,16 +284,12 @@ export function openJobsWorld(
       const { attempt = now.attempt, leg = now.leg, item } = options;
       runners += 1;
       const payload = { job: { tenant_id, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
-      return runTask(
-        { ...deps, table: options.table ?? deps.table },
-        defineTask(deps.entries[workflow] ?? line, step, body),
-        payload,
-        {
-          runnerId: options.runnerId ?? `runner-${runners}`,
-          signal: options.signal ?? new AbortController().signal,
-          deadline: new Date(clock.now().getTime() + (options.seconds ? options.seconds * 1_000 : HOUR_MS)),
-        },
-      );
+      const run = options.table ? createTaskRunner({ ...deps, table: options.table }) : runTask;
+      return run(defineTask(deps.entries[workflow] ?? line, step, body), payload, {
+        runnerId: options.runnerId ?? `runner-${runners}`,
+        signal: options.signal ?? new AbortController().signal,
+        deadline: new Date(clock.now().getTime() + (options.seconds ? options.seconds * 1_000 : HOUR_MS)),
+      });
     },
 
     /** Ends the job's present execution and tells so. */
@@ -304,6 +301,7 @@ export function openJobsWorld(
     },
 
     withFaults: ports.withFaults,
+    callsDuring: ports.callsDuring,
     settle,
     reconcile: (options: Parameters<typeof reconcileJobs>[1] = {}) => reconcileJobs(deps, options),
 

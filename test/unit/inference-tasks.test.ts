@@ -5,7 +5,7 @@ import type { JobId } from '../../contract/common.ts';
 import { FileId } from '../../contract/common.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import { inference } from '../../contract/workflows.ts';
-import { runTask } from '../../lambdas/jobs/run-task.ts';
+import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
 import { task as assemble } from '../../lambdas/workflows/inference/assemble-results.ts';
 import { BUILT_IN_MODEL } from '../../lambdas/workflows/inference/built-in-model.ts';
@@ -63,7 +63,7 @@ async function infer(input: Record<string, unknown>) {
 async function runOnce(jobId: JobId, task: TaskDefinition, item?: number) {
   const { attempt, leg } = await world.job(jobId);
   const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
-  return runTask(world.deps, task, payload, {
+  return createTaskRunner(world.deps)(task, payload, {
     runnerId: world.clock.newId(),
     signal: new AbortController().signal,
     deadline: new Date(world.clock.now().getTime() + 60_000),

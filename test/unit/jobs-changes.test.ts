@@ -151,6 +151,32 @@ describe('the change feed of jobs', () => {
     expect(rows.length).toBeLessThanOrEqual(2);
     expect(await world.table.get(progressKey(tenant, jobId))).toMatchObject({ total: 90 });
   });
+
+  test('costs a read and a transaction for the tasks of a batch', async () => {
+    const jobId = await world.started({ steps: 3 });
+    for (const step of ['step1', 'step2']) {
+      await world.run(jobId, step);
+      const { names } = await world.callsDuring(() => world.drain());
+      expect(names).toEqual(['get', 'transact']);
+    }
+  });
+
+  test('costs dispatch a query when nothing waits, and one for a page of what does', async () => {
+    const jobId = await world.create();
+    const dispatched = await world.callsDuring(() => world.drain(2));
+    expect(dispatched.names.filter((name) => name === 'query')).toHaveLength(1);
+    await world.end(jobId);
+    const ended = await world.callsDuring(() => world.drain());
+    expect(ended.names.filter((name) => name === 'query')).toHaveLength(1);
+  });
+});
+
+describe('getJob', () => {
+  test('reads the job and its progress at the same time', async () => {
+    const jobId = await world.started();
+    const get = () => world.call('getJob', { params: { job_id: jobId } });
+    expect(await world.callsDuring(get)).toEqual({ names: ['get', 'get'], atOnce: 2 });
+  });
 });
 
 describe('listJobEvents', () => {

@@ -171,6 +171,26 @@ describe('runTask', () => {
     expect((await task(jobId, 'step1'))?.state).toBe('cancelled');
   });
 
+  test('costs a write, a read and a write when its process has run a task of the job before', async () => {
+    const jobId = await world.started();
+    const calls = async (step: string) => (await world.callsDuring(() => world.run(jobId, step))).names;
+    expect(await calls('step1')).toEqual(['get', 'write', 'get', 'write']);
+    expect(await calls('step2')).toEqual(['write', 'get', 'write']);
+    expect(await calls('step2')).toEqual(['write']);
+  });
+
+  test('gives back what it claims for an execution of the past, whose job it knows', async () => {
+    const jobId = await world.started();
+    await world.run(jobId, 'step1');
+    const ran: string[] = [];
+    const body = async () => ran.push('ran');
+    const past = world.run(jobId, 'step2', body, { leg: 2 });
+    await expect(past).rejects.toMatchObject({ name: 'JobCancelledError' });
+    expect(ran).toEqual([]);
+    expect((await task(jobId, 'step2'))?.state).toBe('cancelled');
+    expect(await world.run(jobId, 'step2', async () => 'now')).toBe('now');
+  });
+
   test('tells a task whose execution ended', async () => {
     const jobId = await world.started();
     const control = new AbortController();
