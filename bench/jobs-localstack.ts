@@ -2,15 +2,27 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  DynamoDBClient,
+  type DynamoDBClientConfig,
+  GetItemCommand,
+  ListTablesCommand,
+  UpdateItemCommand,
+} from '@aws-sdk/client-dynamodb';
 import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
-import { Millrace, memoryStateStore } from '../client/index.ts';
+import { type Job, Millrace, memoryStateStore } from '../client/index.ts';
 import { runCdk } from '../lib/cdk.ts';
 import { ACCOUNT, deployTo } from '../test/support/deploy.ts';
 import { createWorkspace } from '../test/support/workspace.ts';
-import type { Figure } from './figures.ts';
+import { type Figure, figure } from './figures.ts';
 import { measureJobs } from './jobs.ts';
 import { onLocalStack } from './localstack.ts';
 import type { BenchOptions } from './run.ts';
+
+/** Of the account and region of every LocalStack here. */
+const TEN_EXECUTIONS = `arn:aws:states:${ACCOUNT.AWS_REGION}:000000000000:execution:millrace-ten`;
+
+const credentials = { accessKeyId: ACCOUNT.AWS_ACCESS_KEY_ID, secretAccessKey: ACCOUNT.AWS_SECRET_ACCESS_KEY };
 
 /** Jobs of the stacks deployed to a LocalStack. */
 export async function benchJobsOnLocalStack({ quick }: BenchOptions): Promise<Figure[]> {
@@ -21,17 +33,22 @@ export async function benchJobsOnLocalStack({ quick }: BenchOptions): Promise<Fi
     const { url, rootSecret } = await deployTo(endpoint, workspace.folder).finally(workspace.remove);
     const { keys } = new Millrace({ url, apiKey: rootSecret });
     const { secret } = await keys.create({ tenant_id: 'bench' as never, name: 'bench', role: 'owner' });
+    const bareMachine = await deployBareMachine(endpoint);
+    const config = { endpoint, region: ACCOUNT.AWS_REGION, credentials };
+    const executions = new SFNClient(config);
     const target = {
       name: 'LocalStack',
       client: new Millrace({ url, apiKey: secret, state: memoryStateStore() }),
-      runBare: await deployBareMachine(endpoint),
+      runBare: (workMs: number) => runExecution(executions, bareMachine, workMs),
+      executionMs: ({ id, attempt }: Job) => untilEnded(executions, `${TEN_EXECUTIONS}:${id}-${attempt}-1`),
       limits: { ledgerMsPerTask: 30, statusMs: 200, acknowledgedMs: 1_000 },
     };
-    return measureJobs(target, counts);
+    return [...(await measureJobs(target, counts)), ...(await measureTable(config, counts.calls))];
   });
 }
 
-async function deployBareMachine(endpoint: string): Promise<(workMs: number) => Promise<number>> {
+/** The ARN of the machine. */
+async function deployBareMachine(endpoint: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
   const outputs = join(folder, 'outputs.json');
   const app = `node ${new URL('bare-stack.ts', import.meta.url).pathname}`;
@@ -44,25 +61,45 @@ async function deployBareMachine(endpoint: string): Promise<(workMs: number) => 
   try {
     const code = await runCdk([...args, '--require-approval', 'never', '--no-notices', '--ci'], { env, onOutput });
     if (code !== 0) throw new Error(`cdk deploy ended with ${code}:\n${said}`);
-    const { StateMachineArn } = JSON.parse(readFileSync(outputs, 'utf8')).MillraceBenchBare as {
-      StateMachineArn: string;
-    };
-    const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, AWS_REGION: region } = ACCOUNT;
-    const client = new SFNClient({ endpoint, region, credentials: { accessKeyId, secretAccessKey } });
-    return (workMs) => runExecution(client, StateMachineArn, workMs);
+    return JSON.parse(readFileSync(outputs, 'utf8')).MillraceBenchBare.StateMachineArn;
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-/** By Step Functions' own clock. */
 async function runExecution(client: SFNClient, stateMachineArn: string, workMs: number): Promise<number> {
   const input = JSON.stringify({ job: { work_ms: workMs } });
-  const { executionArn } = await client.send(new StartExecutionCommand({ stateMachineArn, input }));
+  const { executionArn = '' } = await client.send(new StartExecutionCommand({ stateMachineArn, input }));
+  return untilEnded(client, executionArn);
+}
+
+/** How long it took by Step Functions' own clock. */
+async function untilEnded(client: SFNClient, executionArn: string): Promise<number> {
   for (;;) {
     const { status, startDate, stopDate } = await client.send(new DescribeExecutionCommand({ executionArn }));
     if (status === 'SUCCEEDED' && startDate && stopDate) return stopDate.getTime() - startDate.getTime();
-    if (status !== 'RUNNING') throw new Error(`the bare machine ended as ${status}`);
+    if (status !== 'RUNNING') throw new Error(`${executionArn} ended as ${status}`);
     await sleep(50);
   }
+}
+
+/** What LocalStack takes for the calls of a task: one read and two writes of a table with a stream. */
+async function measureTable(config: DynamoDBClientConfig, calls: number): Promise<Figure[]> {
+  const client = new DynamoDBClient(config);
+  const { TableNames = [] } = await client.send(new ListTablesCommand());
+  const TableName = TableNames.find((name) => name.startsWith('millrace-jobs'));
+  const Key = { pk: { S: 'BENCH' }, sk: { S: 'BENCH' } };
+  const reads: number[] = [];
+  const writes: number[] = [];
+  for (let at = 0; at < calls; at += 1) {
+    const started = performance.now();
+    await client.send(new GetItemCommand({ TableName, Key, ConsistentRead: true }));
+    const read = performance.now();
+    const values = { ':at': { N: String(at) } };
+    const update = { UpdateExpression: 'SET called = :at', ExpressionAttributeValues: values };
+    await client.send(new UpdateItemCommand({ TableName, Key, ...update, ReturnValues: 'ALL_NEW' }));
+    reads.push(read - started);
+    writes.push(performance.now() - read);
+  }
+  return [figure('LocalStack: bare GetItem', reads, 'ms'), figure('LocalStack: bare UpdateItem', writes, 'ms')];
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, Millrace, memoryStateStore } from '../client/index.ts';
+import { type Job, Millrace, memoryStateStore, type Task } from '../client/index.ts';
 import { LocalWorkflows } from '../platform/embedded/local-workflows.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
 import { TaskPool } from '../platform/embedded/task-pool.ts';
@@ -29,12 +29,16 @@ interface Limits {
   readonly stoppedMs?: number;
 }
 
+type Times = readonly Pick<Task, 'started_at' | 'ended_at'>[];
+
 /** A deployment with the workflows `ten` and `drill`, and the machine of `ten` with tasks that keep no ledger. */
 interface Target {
   readonly name: string;
   readonly client: Millrace;
   /** Runs the bare machine once; its milliseconds. */
   readonly runBare: (workMs: number) => Promise<number>;
+  /** Milliseconds of a job's execution, told as those of the bare machine are. */
+  readonly executionMs: (job: Job, tasks: Times) => number | Promise<number>;
   readonly limits: Limits;
 }
 
@@ -48,6 +52,7 @@ export async function benchJobs({ quick }: BenchOptions): Promise<Figure[]> {
       name: 'single machine',
       client: new Millrace({ url: server.url, apiKey: server.apiKey, state: memoryStateStore() }),
       runBare: bare.run,
+      executionMs: (job, tasks) => lastEnd(tasks) - Date.parse(job.started_at ?? ''),
       limits: { ledgerMsPerTask: 3, statusMs: 20, acknowledgedMs: 1_000, stoppedMs: 3_000 },
     };
     const counts = quick
@@ -74,7 +79,7 @@ export async function measureJobs(target: Target, counts: Counts): Promise<Figur
     ...(await ledger(target, counts.rounds)),
     ...(await throughput(target, counts.atOnce)),
     ...(await latency(target, counts.latencies)),
-    await status(target, counts.calls),
+    ...(await status(target, counts.calls)),
     ...(await cancelling(target, counts.cancels)),
   ];
 }
@@ -102,52 +107,70 @@ async function latency({ name, client }: Target, count: number): Promise<Figure[
 }
 
 /** What the ledger adds: a job of ten tasks beside the same machine without one, in rounds by turns. */
-async function ledger({ name, client, runBare, limits }: Target, rounds: number): Promise<Figure[]> {
+async function ledger(target: Target, rounds: number): Promise<Figure[]> {
+  const { name, runBare, limits } = target;
   const perTask: number[] = [];
   const withWork: number[] = [];
+  const starting: number[] = [];
   const settling: number[] = [];
   for (let round = 0; round <= rounds; round += 1) {
-    const [idle, bareIdle] = [await runJob(client, 0), await runBare(0)];
-    const [busy, bareBusy] = [await runJob(client, WORK_MS), await runBare(WORK_MS)];
+    const [idle, bareIdle] = [await runJob(target, 0), await runBare(0)];
+    const [busy, bareBusy] = [await runJob(target, WORK_MS), await runBare(WORK_MS)];
     if (round === 0) continue;
-    perTask.push((idle.tasksMs - bareIdle) / TASKS);
-    withWork.push(busy.tasksMs / bareBusy);
+    perTask.push((idle.executionMs - bareIdle) / TASKS);
+    withWork.push(busy.executionMs / bareBusy);
+    starting.push(idle.startingMs);
     settling.push(idle.settlingMs);
   }
   return [
     atMost(limits.ledgerMsPerTask, `${name}: a job's no-op task, above a bare one`, perTask, 'ms'),
     atMost(1.3, `${name}: ten tasks of ${WORK_MS} ms in a job, of the bare machine's time`, withWork, 'x'),
+    figure(`${name}: from running to the first task`, starting, 'ms'),
     figure(`${name}: from the last task's end to completed`, settling, 'ms'),
   ];
 }
 
-/** `tasksMs`: from the job's admission to the end of its last task. */
-async function runJob(client: Millrace, workMs: number): Promise<{ tasksMs: number; settlingMs: number }> {
+async function runJob({ client, executionMs }: Target, workMs: number) {
   const job = checkCompleted(await client.jobs.run('ten', { work_ms: workMs }));
   const { items } = await client.jobs.tasks(job.id);
-  const lastEnd = Math.max(...items.map(({ ended_at }) => Date.parse(ended_at ?? '')));
+  const firstStart = Math.min(...items.map(({ started_at }) => Date.parse(started_at ?? '')));
   return {
-    tasksMs: lastEnd - Date.parse(job.started_at ?? ''),
-    settlingMs: Date.parse(job.completed_at ?? '') - lastEnd,
+    executionMs: await executionMs(job, items),
+    startingMs: firstStart - Date.parse(job.started_at ?? ''),
+    settlingMs: Date.parse(job.completed_at ?? '') - lastEnd(items),
   };
 }
 
-/** While ten jobs run. */
-async function status({ name, client, limits }: Target, calls: number): Promise<Figure> {
+function lastEnd(tasks: Times): number {
+  return Math.max(...tasks.map(({ ended_at }) => Date.parse(ended_at ?? '')));
+}
+
+/** While ten jobs are at work. Beside it a call that reads nothing: what the way to the API and back takes. */
+async function status({ name, client, limits }: Target, calls: number): Promise<Figure[]> {
   const jobs = await Promise.all(
     Array.from({ length: 10 }, () => client.jobs.create('drill', { items: 200, work_ms: 2_000 })),
   );
-  await Promise.all(jobs.map(({ id }) => untilState(client, id, ['running'])));
+  // Where each task is a container, the first ones take most of the machine while they start.
+  await Promise.all(jobs.map(({ id }) => untilWorking(client, id)));
   const times: number[] = [];
+  const empty: number[] = [];
   for (let at = 0; at < calls; at += 1) {
     const started = performance.now();
     const { state } = await client.jobs.get(jobs[at % jobs.length]?.id ?? '');
-    times.push(performance.now() - started);
+    const got = performance.now();
     if (state !== 'running') throw new Error(`a job that should run is ${state}`);
+    await client.workflows.list();
+    times.push(got - started);
+    empty.push(performance.now() - got);
   }
   for (const { id } of jobs) await client.jobs.cancel(id);
   await Promise.all(jobs.map(({ id }) => untilState(client, id, ['cancelled'])));
-  return atMost(limits.statusMs, `${name}: status call with ten jobs running, p95`, quantile(times, 0.95), 'ms');
+  return [
+    figure(`${name}: status call with ten jobs running`, times, 'ms'),
+    atMost(limits.statusMs, `${name}: status call with ten jobs running, p95`, quantile(times, 0.95), 'ms'),
+    figure(`${name}: a call that reads nothing meanwhile`, empty, 'ms'),
+    figure(`${name}: a call that reads nothing meanwhile, p95`, quantile(empty, 0.95), 'ms'),
+  ];
 }
 
 async function cancelling({ name, client, limits }: Target, rounds: number): Promise<Figure[]> {

@@ -4,13 +4,13 @@ import { DomainError } from '../../contract/errors.ts';
 import type { CreateJob, FileRef } from '../../contract/jobs.ts';
 import { MAX_JOB_INPUT_BYTES } from '../../contract/limits.ts';
 import type { WorkflowEntry } from '../../contract/workflows.ts';
-import type { Item, Write } from '../../platform/ports/table.ts';
+import { type Item, MAX_TRANSACTION_WRITES } from '../../platform/ports/table.ts';
 import { findRequest } from '../runtime/idempotency.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import type { JobsDeps } from './deps.ts';
-import { moveJob } from './move-job.ts';
-import { asJob, type JobRecord, jobKey, jobListPk, readJob, stateIndex } from './records.ts';
-import { addTasks, stepOrders } from './tasks.ts';
+import { createQueued, moveJob } from './move-job.ts';
+import { type JobRecord, jobKey, jobListPk, readJob, stateIndex } from './records.ts';
+import { addTasks, putTasks, stepOrders, type TasksToAdd } from './tasks.ts';
 
 interface CreateJobInput {
   readonly tenantId: TenantId;
@@ -33,13 +33,16 @@ export async function createJob(
   if (earlier) return { job: earlier, created: false };
 
   const item = await newJob(deps, tenantId, body);
-  const writes: Write[] = [{ op: 'put', item, unlessExists: true }];
-  if (request) writes.push(request.claim(item.job_id));
-  const result = await deps.table.transact(writes);
+  const claim = request ? [request.claim(item.job_id)] : [];
+  const queued = createQueued(deps, item);
+  const all = [...queued.writes, ...claim, ...putTasks(plannedTasks(deps, item))];
+  // A job of more tasks is in the making until it has them all.
+  const atOnce = all.length <= MAX_TRANSACTION_WRITES;
+  const result = await deps.table.transact(atOnce ? all : [{ op: 'put', item, unlessExists: true }, ...claim]);
   // Another request with the same key came first: the second look finds its job.
   if (!result.ok) return createJob(deps, { tenantId, body, idempotencyKey });
 
-  return { job: await finishCreating(deps, asJob(item)), created: true };
+  return { job: atOnce ? queued.created() : await finishCreating(deps, item), created: true };
 }
 
 /** A job as it is before it is queued: its input is checked, and its files are found. */
@@ -68,7 +71,7 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
     max_retries: body.max_retries,
     created_at: deps.clock.now().toISOString(),
     ...(typeof marketplace === 'string' && { marketplace }),
-  } satisfies Item;
+  } satisfies Item & JobRecord;
 }
 
 /**
@@ -84,11 +87,14 @@ export async function finishCreating(deps: JobsDeps, job: JobRecord): Promise<Jo
 
 /** Adds what is not there yet of the tasks that the job's workflow plans; answers how many it plans. */
 export async function addPlannedTasks(deps: JobsDeps, job: JobRecord): Promise<number> {
-  const { tenant_id: tenantId, job_id: jobId, input } = job;
-  const entry = findEntry(deps, job.workflow);
-  const tasks = entry.plan(input);
-  await addTasks(deps.table, { tenantId, jobId, orderOf: stepOrders(entry, input), tasks, now: deps.clock.now() });
-  return tasks.length;
+  const planned = plannedTasks(deps, job);
+  await addTasks(deps.table, planned);
+  return planned.tasks.length;
+}
+
+function plannedTasks(deps: JobsDeps, { tenant_id: tenantId, job_id: jobId, workflow, input }: JobRecord): TasksToAdd {
+  const entry = findEntry(deps, workflow);
+  return { tenantId, jobId, orderOf: stepOrders(entry, input), tasks: entry.plan(input), now: deps.clock.now() };
 }
 
 function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {

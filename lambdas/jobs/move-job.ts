@@ -1,7 +1,7 @@
 import type { JobState } from '../../contract/jobs.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
-import type { Table, Value, Write } from '../../platform/ports/table.ts';
+import type { Item, Table, Value, Write } from '../../platform/ports/table.ts';
 import { asJob, batchKey, type JobRecord, jobKey, queueKey, slotsKey, stateIndex, statsKey } from './records.ts';
 import { hasEnded, holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
 
@@ -32,22 +32,12 @@ export async function moveJob(
 ): Promise<Moved> {
   const to = nextState(job.state, transition);
   if (!to) return { outcome: 'changed', job };
-  const now = deps.clock.now().toISOString();
-  const set: Record<string, Value> = { state: to, ...change.set };
-  if (to !== job.state) set[timestampOf(to)] = now;
-  if (to === 'queued') set.due_at ??= now;
-  const remove = [...(change.remove ?? [])];
-  const index = stateIndex(to, job.tenant_id, job.job_id);
-  if (index) Object.assign(set, index);
-  else remove.push('g2pk', 'g2sk');
-  const moved = withChange(job, set, remove);
-
+  const { moved, set, remove } = changeTo(to, job, change, deps.clock.now());
   const { state, attempt, leg } = job;
   const key = jobKey(job.tenant_id, job.job_id);
   const writes: Write[] = [{ op: 'update', key, if: { state, attempt, leg }, set, remove }];
   if (state === 'queued') writes.push({ op: 'delete', key: queueKey(job) });
-  if (to === 'queued')
-    writes.push({ op: 'put', item: { ...queueKey(moved), job_id: job.job_id, attempt: moved.attempt } });
+  if (to === 'queued') writes.push(queueWrite(moved));
   const slot = slotWrite(job, Number(holdsSlot(to)) - Number(holdsSlot(state)), change.runningLimit);
   if (slot) writes.push(slot);
   writes.push(...counterWrites(job, to));
@@ -60,6 +50,42 @@ export async function moveJob(
   const found = result.failed.find((failure) => failure.index === 0);
   if (!found) return { outcome: 'full' };
   return { outcome: 'changed', job: found.item && asJob(found.item) };
+}
+
+/** A job as it is created, and queued by the same transaction, which these writes are a part of. */
+export function createQueued(
+  deps: { clock: Clock; log: Log },
+  job: Item & JobRecord,
+): { writes: readonly Write[]; created(): JobRecord } {
+  const { moved } = changeTo('queued', job, {}, deps.clock.now());
+  return {
+    writes: [
+      { op: 'put', item: { ...job, ...moved }, unlessExists: true },
+      queueWrite(moved),
+      ...counterWrites(job, 'queued'),
+    ],
+    created() {
+      logMove(deps.log, job.state, moved);
+      return moved;
+    },
+  };
+}
+
+function changeTo(to: JobState, job: JobRecord, change: Change, at: Date) {
+  const now = at.toISOString();
+  const set: Record<string, Value> = { state: to, ...change.set };
+  if (to !== job.state) set[timestampOf(to)] = now;
+  if (to === 'queued') set.due_at ??= now;
+  const remove = [...(change.remove ?? [])];
+  const index = stateIndex(to, job.tenant_id, job.job_id);
+  if (index) Object.assign(set, index);
+  else remove.push('g2pk', 'g2sk');
+  return { moved: withChange(job, set, remove), set, remove };
+}
+
+function queueWrite(queued: JobRecord): Write {
+  const { job_id, attempt } = queued;
+  return { op: 'put', item: { ...queueKey(queued), job_id, attempt } };
 }
 
 /** What every new attempt of a job begins with. */

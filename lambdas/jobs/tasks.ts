@@ -2,7 +2,14 @@ import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { KIB, MAX_TASK_OUTPUT_BYTES } from '../../contract/limits.ts';
 import type { PlannedTask, WorkflowEntry } from '../../contract/workflows.ts';
-import { type Item, type Key, MAX_TRANSACTION_WRITES, type Table, type Value } from '../../platform/ports/table.ts';
+import {
+  type Item,
+  type Key,
+  MAX_TRANSACTION_WRITES,
+  type Table,
+  type Value,
+  type Write,
+} from '../../platform/ports/table.ts';
 import { asTask, jobKey, type TaskRecord } from './records.ts';
 
 const LEDGER_PAGE = 200;
@@ -43,10 +50,15 @@ export interface TasksToAdd {
 
 /** Adds tasks that are not there yet; those that are, in whatever state, are left alone. Safe to repeat at any time. */
 export async function addTasks(table: Table, add: TasksToAdd): Promise<void> {
-  const items = add.tasks.map((task) => newTask(add, task));
-  for (let start = 0; start < items.length; start += MAX_TRANSACTION_WRITES) {
-    await putMissing(table, items.slice(start, start + MAX_TRANSACTION_WRITES));
+  const writes = putTasks(add);
+  for (let start = 0; start < writes.length; start += MAX_TRANSACTION_WRITES) {
+    await putMissing(table, writes.slice(start, start + MAX_TRANSACTION_WRITES));
   }
+}
+
+/** The writes of a transaction that adds tasks, none of which may be there. */
+export function putTasks(add: TasksToAdd): Write[] {
+  return add.tasks.map((task) => ({ op: 'put', item: newTask(add, task), unlessExists: true }));
 }
 
 function newTask({ tenantId, jobId, orderOf, now }: TasksToAdd, { step, item }: PlannedTask): Item {
@@ -64,10 +76,10 @@ function newTask({ tenantId, jobId, orderOf, now }: TasksToAdd, { step, item }: 
   };
 }
 
-async function putMissing(table: Table, items: readonly Item[]): Promise<void> {
-  let missing = items;
+async function putMissing(table: Table, writes: readonly Write[]): Promise<void> {
+  let missing = writes;
   while (missing.length > 0) {
-    const result = await table.transact(missing.map((item) => ({ op: 'put', item, unlessExists: true })));
+    const result = await table.transact(missing);
     if (result.ok) return;
     const existing = new Set(result.failed.map((failure) => failure.index));
     missing = missing.filter((_, index) => !existing.has(index));

@@ -33,6 +33,16 @@ describe('createJob', () => {
     expect((await world.job(job.id)).files.file_id?.object_key).toBe('tenant/acme/files/1');
   });
 
+  test.each([
+    { steps: 98, transactions: 1, seen: [undefined, 'queued'] },
+    { steps: 99, transactions: 3, seen: [undefined, 'creating', 'queued'] },
+  ])('creates and queues $steps tasks by $transactions transactions', async ({ steps, transactions, seen }) => {
+    const { names } = await world.callsDuring(() => world.create({ steps }));
+    expect(names.filter((name) => name === 'transact')).toHaveLength(transactions);
+    const changes = world.nextChanges(1_000).filter(({ key }) => key.sk === 'JOB');
+    expect([undefined, ...changes.map(({ after }) => after?.state)]).toEqual(seen);
+  });
+
   test('keeps the order of more than a hundred tasks over pages', async () => {
     const jobId = await world.create({ steps: 250 });
     const ids: string[] = [];

@@ -10,6 +10,8 @@ const LIMIT = 2;
 /** Longer than a lease, and than any job is being created. */
 const LONG_MS = 61_000;
 const headers = { 'idempotency-key': 'k' };
+/** More than one transaction adds. */
+const MANY_STEPS = 99;
 const body = { workflow: 'line', input: { steps: STEPS }, max_retries: 1 };
 
 /** In worlds of jobs, where each step counts its runs that came to their end. */
@@ -39,7 +41,8 @@ async function refusedOnly(action: Promise<unknown>, ...codes: ErrorCode[]): Pro
   });
 }
 
-const create = (world: JobsWorld) => world.call('createJob', { headers, body });
+const create = (world: JobsWorld, steps = STEPS) =>
+  world.call('createJob', { headers, body: { ...body, input: { steps } } });
 const cancel = (world: JobsWorld, job_id: JobId) => world.call('cancelJob', { params: { job_id } });
 const retry = (world: JobsWorld, job_id: JobId) => world.call('retryJob', { params: { job_id } });
 const started = (world: JobsWorld) => world.started(body.input, { max_retries: body.max_retries });
@@ -52,8 +55,9 @@ async function jobs(world: JobsWorld): Promise<JobId[]> {
 async function runAll(world: JobsWorld, fails?: ErrorCode): Promise<void> {
   for (const { name, input } of world.workflows.running()) {
     const { tenant_id: tenantId, job_id, attempt, leg } = (input as unknown as ExecutionInput).job;
+    const { planned_tasks: steps } = await world.job(job_id, tenantId);
     let state: 'succeeded' | 'failed' = 'succeeded';
-    for (let step = 1; step <= STEPS && state === 'succeeded'; step += 1) {
+    for (let step = 1; step <= steps && state === 'succeeded'; step += 1) {
       const work = async () => {
         if (fails) throw new DomainError(fails, 'by the test');
         return step;
@@ -96,29 +100,33 @@ interface ExecutionInput {
 }
 
 describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)', (fault) => {
-  test('of create: the same request again has one job, which is queued at once and completes', () =>
+  const sizes = test.each([STEPS, MANY_STEPS]);
+
+  sizes('of create, %i steps: the same request again has one job, which is queued at once and completes', (steps) =>
     atEveryJobsCall(
       fault,
       async () => {},
-      create,
+      (world) => create(world, steps),
       async (world) => {
-        const { id, state } = (await create(world)).body;
+        const { id, state } = (await create(world, steps)).body;
         expect(state).toBe('queued');
         expect(await jobs(world)).toEqual([id]);
         expect(await stateAfterAll(world, id)).toEqual({ state: 'completed', attempt: 1, retry_count: 0 });
       },
-    ));
+    ),
+  );
 
-  test('of create: without another request there is no job, or one that completes', () =>
+  sizes('of create, %i steps: without another request there is no job, or one that completes', (steps) =>
     atEveryJobsCall(
       fault,
       async () => {},
-      create,
+      (world) => create(world, steps),
       async (world) => {
         await settleDown(world);
         for (const id of await jobs(world)) expect((await world.job(id)).state).toBe('completed');
       },
-    ));
+    ),
+  );
 
   test('of the feed that dispatches: each job is started once, in order and within the limit', () =>
     atEveryJobsCall(
@@ -250,14 +258,19 @@ describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)
         await world.withFaults(failing('stop'), () => cancel(world, cancelled));
         const unstarted = await world.create(body.input);
         await world.withFaults(failing('start'), () => world.drain());
-        await world.withFaults(failing('transact', 2), () => create(world));
+        await world.withFaults(failing('transact', 2), () => create(world, MANY_STEPS));
         const states = (await jobs(world)).map(async (id) => (await world.job(id)).state);
         expect(await Promise.all(states)).toEqual(['creating', 'running', 'cancelling']);
+        const [created] = await jobs(world);
         world.clock.advance(LONG_MS);
-        return { unstarted, cancelled };
+        return { unstarted, cancelled, created: created as JobId };
       },
       (world) => world.reconcile(),
-      async (world, { unstarted, cancelled }) => {
+      async (world, { unstarted, cancelled, created }) => {
+        await world.reconcile();
+        expect(['queued', 'running']).toContain((await world.job(created)).state);
+        // Its many steps are of no matter here.
+        await cancel(world, created);
         expect(await stateAfterAll(world, unstarted)).toMatchObject({ state: 'completed', attempt: 1 });
         expect((await world.job(cancelled)).state).toBe('cancelled');
         expect(await world.slots(tenant)).toBe(0);

@@ -27,7 +27,8 @@ const restart = () => {
   diesAt = () => false;
   dead = false;
 };
-const body = { workflow: 'line', input: { steps: 3 }, max_retries: 0 };
+/** Of more tasks than one transaction adds. */
+const body = { workflow: 'line', input: { steps: 99 }, max_retries: 0 };
 const sets = (to: string) => (writes: readonly Write[]) =>
   writes.some((write) => write.op === 'update' && write.set?.state === to);
 
@@ -54,7 +55,7 @@ describe('reconcileJobs', () => {
     world.clock.advance(60_000);
     expect(await world.reconcile()).toMatchObject({ created: 1, errors: 0 });
     expect(await state(jobId)).toBe('running');
-    expect(Object.values(await world.states(jobId))).toEqual(['pending', 'pending', 'pending']);
+    expect(Object.values(await world.states(jobId))).toEqual(Array.from({ length: 99 }, () => 'pending'));
   });
 
   test('drops a job being created whose workflow is gone', async () => {
