@@ -18,7 +18,7 @@ const NEEDED = [
 ];
 
 /** Workflows of test/fixtures that the tests add: `tiny` is the one of docs/add-a-workflow.md. */
-const ADDED = ['tiny', 'drill', 'rounds'];
+const ADDED = ['tiny', 'drill', 'rounds', 'wide'];
 
 export interface Workspace {
   readonly folder: string;
