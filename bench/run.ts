@@ -7,6 +7,7 @@ import { benchJobs } from './jobs.ts';
 import { benchJobsOnLocalStack } from './jobs-localstack.ts';
 import { benchObjectStore } from './object-store.ts';
 import { benchPresign } from './presign.ts';
+import { benchScale } from './scale.ts';
 import { benchEmbeddedUpload, benchUpload } from './upload.ts';
 
 export interface BenchOptions {
@@ -29,6 +30,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   presign: { about: 'signing the URLs of 1,000 parts', run: benchPresign },
   jobs: { about: "the single machine's jobs, beside the same state machine without a ledger", run: benchJobs },
   'jobs-localstack': { about: 'the same on the stacks deployed to a LocalStack', run: benchJobsOnLocalStack },
+  scale: { about: 'wide jobs, watchers, limits and training on the single machine', run: benchScale },
   'object-store': { about: "the single machine's object store, of what bounds it", run: benchObjectStore },
   bundles: { about: 'size and loading time of each Lambda', run: benchBundles },
 };
