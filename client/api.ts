@@ -26,6 +26,7 @@ export const ROUTES = {
   retryJob: ['POST', '/jobs/{job_id}/retry'],
   listTasks: ['GET', '/jobs/{job_id}/tasks'],
   listJobEvents: ['GET', '/jobs/{job_id}/events'],
+  listCheckpoints: ['GET', '/jobs/{job_id}/checkpoints'],
   listArtifacts: ['GET', '/jobs/{job_id}/artifacts'],
   createBatch: ['POST', '/batches'],
   listBatches: ['GET', '/batches'],

@@ -24,12 +24,23 @@ export const JobProgress = z.object({
   phase: z.string(),
   completed_tasks: z.int(),
   total_tasks: z.int(),
-  /** A measure of the job's own, such as rows scored. */
+  /** Measures of the job's own, such as rows scored. */
   detail: z.optional(z.record(z.string(), z.number())),
   /** While it runs: as if the tasks to come took as long as those that this attempt has done. */
   eta_seconds: z.optional(z.int()),
 });
 export type JobProgress = z.infer<typeof JobProgress>;
+
+/** What a job has kept of itself to go on from. */
+export const Checkpoint = z.object({
+  /** Iterations done by then. */
+  iteration: z.int(),
+  created_at: Timestamp,
+  age_seconds: z.int(),
+  size_bytes: z.int(),
+  checksum_sha256: z.string(),
+});
+export type Checkpoint = z.infer<typeof Checkpoint>;
 
 export const CreateJob = z.object({
   workflow: z.string().check(z.maxLength(64)),
@@ -48,6 +59,10 @@ export const Job = z.object({
   /** Of a queued job, from 1: its place in its tenant's queue. 101 stands for every place beyond 100. */
   queue_position: z.optional(z.int().check(z.minimum(1), z.maximum(MAX_QUEUE_POSITION + 1))),
   error: z.optional(JobError),
+  /** The last one; `GET /jobs/{job_id}/checkpoints` lists them all. */
+  checkpoint: z.optional(Checkpoint),
+  /** While it runs, if its workflow keeps checkpoints: seconds since the last one, or since it started. */
+  checkpoint_age_seconds: z.optional(z.int()),
   /** Counts from 1; each retry, by hand or automatic, is a new attempt. */
   attempt: z.int(),
   /** Automatic retries started. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { Artifact, CreateJob, Job, JobEvent, JobProgress, Task, Workflow } from './jobs.ts';
+import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobProgress, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
 import { routes } from './routes.ts';
 import {
@@ -26,6 +26,7 @@ type Json = Record<string, unknown>;
 const named = {
   ApiKey,
   Artifact,
+  Checkpoint,
   CompleteUpload,
   CreateJob,
   CreateKey,

@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { Batch, BatchItem, CreateBatch, MarketplaceStats } from './batches.ts';
 import { BatchId, Crc64Nvme, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
 import type { ErrorCode } from './errors.ts';
-import { Artifact, CreateJob, Job, JobEvent, JobEventsQuery, JobState, Task, Workflow } from './jobs.ts';
+import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobEventsQuery, JobState, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey, type Scope } from './keys.ts';
 import {
   CompleteUpload,
@@ -323,6 +323,17 @@ export const routes = {
     query: JobEventsQuery,
     responses: { 200: z.object({ items: z.array(JobEvent), next_cursor: z.optional(z.string()) }) },
     errors: ['JobNotFoundError'],
+  }),
+  listCheckpoints: route({
+    method: 'GET',
+    path: '/jobs/{job_id}/checkpoints',
+    context: 'jobs',
+    summary: 'What a job has kept of itself to go on from, oldest first',
+    auth: 'jobs:read',
+    params: jobParams,
+    query: PageQuery,
+    responses: { 200: pageOf(Checkpoint) },
+    errors: ['JobNotFoundError', 'InvalidCursorError'],
   }),
   listArtifacts: route({
     method: 'GET',

@@ -1,7 +1,19 @@
 import { MAX_EVENT_WAIT_SECONDS } from '../../contract/limits.ts';
 import type { Api, CallOptions } from '../api.ts';
 import { sleep } from '../retry.ts';
-import type { Artifact, Job, JobEvent, ListArtifacts, ListJobs, ListTasks, Page, Task, Workflow } from '../types.ts';
+import type {
+  Artifact,
+  Checkpoint,
+  Job,
+  JobEvent,
+  ListArtifacts,
+  ListCheckpoints,
+  ListJobs,
+  ListTasks,
+  Page,
+  Task,
+  Workflow,
+} from '../types.ts';
 
 const ENDED: readonly Job['state'][] = ['completed', 'failed', 'cancelled'];
 
@@ -71,6 +83,11 @@ export class Jobs {
   /** A job's tasks in order. */
   tasks(jobId: string, query: ListTasks = {}): Promise<Page<Task>> {
     return this.#api.call('listTasks', { params: { job_id: jobId }, query });
+  }
+
+  /** What a job has kept of itself to go on from, oldest first. */
+  checkpoints(jobId: string, query: ListCheckpoints = {}): Promise<Page<Checkpoint>> {
+    return this.#api.call('listCheckpoints', { params: { job_id: jobId }, query });
   }
 
   /** The files that a job made, with presigned URLs. */

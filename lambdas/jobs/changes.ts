@@ -19,7 +19,7 @@ import {
 } from './records.ts';
 import { finishCancellation } from './settle.ts';
 import { sweepBatch, sweptBatches } from './sweep-batch.ts';
-import { addUp, isTaskKey } from './tasks.ts';
+import { addMeasures, isTaskKey } from './tasks.ts';
 import { holdsSlot, timestampOf } from './transitions.ts';
 import { runningView } from './views.ts';
 
@@ -142,7 +142,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       phase = task.step;
       if (task.state !== 'completed') continue;
       completed += 1;
-      addUp(detail, task.counts);
+      addMeasures(detail, task);
     } else if (change.before?.state !== after.state && after.state !== 'creating') {
       const job = asJob(after);
       toldState = job.state;

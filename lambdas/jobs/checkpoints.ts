@@ -4,7 +4,7 @@ import { KIB, MAX_CHECKPOINT_BYTES, MIB } from '../../contract/limits.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import type { TaskDeps } from './guard-run.ts';
-import type { CheckpointRecord } from './records.ts';
+import type { CheckpointRecord, StoredCheckpoint } from './records.ts';
 
 /** Kept in the ledger; every renewal of a lease is billed by the size of its row, so larger ones are objects. */
 const MAX_LEDGER_BYTES = 8 * KIB;
@@ -38,22 +38,12 @@ export function openCheckpoints({ objects, clock, log }: TaskDeps, { prefix, fou
       .catch((error: unknown) => log.warn('checkpoint not deleted', { object_key, error }));
   };
 
-  const store = async (bytes: Buffer): Promise<CheckpointRecord> => {
-    // A new key each time: another runner may still read the one before.
-    const object_key = `${prefix}${clock.newId()}`;
-    await objects.put({ key: object_key, body: bytes, contentType: 'application/json' });
-    return { object_key, sha256: sha256(bytes) };
-  };
-
   return {
     async save(value) {
       const text = JSON.stringify(value);
-      const bytes = Buffer.from(text);
-      if (bytes.byteLength > MAX_CHECKPOINT_BYTES) {
-        const message = `a checkpoint has ${bytes.byteLength} bytes; ${MAX_CHECKPOINT_BYTES / MIB} MiB are allowed: keep large data in scratch objects, and their keys in the checkpoint`;
-        throw new DomainError('InternalError', message);
-      }
-      const next = bytes.byteLength <= MAX_LEDGER_BYTES ? { json: text } : await store(bytes);
+      const small = Buffer.byteLength(text) <= MAX_LEDGER_BYTES;
+      // A new key each time: another runner may still read the one before.
+      const next = small ? { json: text } : await storeCheckpoint(objects, `${prefix}${clock.newId()}`, text);
       // The commit point. When it fails, either may be the one that counts, so neither is deleted.
       await keep(next);
       const before = kept;
@@ -63,20 +53,40 @@ export function openCheckpoints({ objects, clock, log }: TaskDeps, { prefix, fou
 
     async last() {
       if (!kept) return undefined;
-      if ('json' in kept) return JSON.parse(kept.json) as Value;
-      const { object_key } = kept;
-      const bytes = await readObject(objects, object_key).catch((error: unknown) => {
-        if (error instanceof DomainError && error.code === 'FileNotFoundError') return undefined;
-        throw error;
-      });
-      if (bytes && sha256(bytes) === kept.sha256) return JSON.parse(bytes.toString()) as Value;
-      // The task begins anew, as it may without any.
-      log.error('checkpoint is damaged', { object_key });
-      return undefined;
+      return 'json' in kept ? (JSON.parse(kept.json) as Value) : readCheckpoint({ objects, log }, kept);
     },
 
     clear: () => drop(kept),
   };
+}
+
+/** Stores a value's JSON; whoever commits its record to the ledger makes it count. */
+export async function storeCheckpoint(
+  objects: ObjectStore,
+  object_key: string,
+  text: string,
+): Promise<StoredCheckpoint & { readonly size_bytes: number }> {
+  const body = Buffer.from(text);
+  if (body.byteLength > MAX_CHECKPOINT_BYTES) {
+    const message = `a checkpoint has ${body.byteLength} bytes; ${MAX_CHECKPOINT_BYTES / MIB} MiB are allowed: keep large data in scratch objects, and their keys in the checkpoint`;
+    throw new DomainError('InternalError', message);
+  }
+  await objects.put({ key: object_key, body, contentType: 'application/json' });
+  return { object_key, sha256: sha256(body), size_bytes: body.byteLength };
+}
+
+/** Undefined if it is damaged or gone: then who asks begins anew, as it may without any. */
+export async function readCheckpoint(
+  { objects, log }: Pick<TaskDeps, 'objects' | 'log'>,
+  { object_key, sha256: wanted }: StoredCheckpoint,
+): Promise<Value | undefined> {
+  const bytes = await readObject(objects, object_key).catch((error: unknown) => {
+    if (error instanceof DomainError && error.code === 'FileNotFoundError') return undefined;
+    throw error;
+  });
+  if (bytes && sha256(bytes) === wanted) return JSON.parse(bytes.toString()) as Value;
+  log.error('checkpoint is damaged', { object_key });
+  return undefined;
 }
 
 async function readObject(objects: ObjectStore, key: string): Promise<Buffer> {

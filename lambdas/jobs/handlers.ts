@@ -15,13 +15,14 @@ import {
   asTask,
   batchListPk,
   failedPk,
+  type JobCheckpointRecord,
   type JobRecord,
   jobKey,
   jobListPk,
   readProgress,
 } from './records.ts';
 import { retryJob } from './retry-job.ts';
-import { artifactView, jobView, readQueue, taskView } from './views.ts';
+import { artifactView, checkpointView, jobView, readQueue, taskView } from './views.ts';
 
 export type { JobsDeps };
 
@@ -34,7 +35,8 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
     job.final_counts ? undefined : readProgress(deps.table, job.tenant_id, job.job_id);
   const view = async (job: JobRecord, counted = readCounted(job), places = readPlaces([job])): Promise<Job> => {
     const [progress, queue] = await Promise.all([counted, places]);
-    return jobView(job, { progress, queue, now: deps.clock.now() });
+    const checkpoints = deps.entries[job.workflow]?.checkpoints === true;
+    return jobView(job, { progress, queue, now: deps.clock.now(), checkpoints });
   };
   return {
     async createJob({ caller, headers, body }) {
@@ -91,6 +93,15 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
     async listJobEvents({ caller, params, query }) {
       const job = await getJobRecord(deps, caller.tenantId, params.job_id);
       return { status: 200, body: await listEvents(deps, job, query) };
+    },
+
+    async listCheckpoints({ caller, params, query }) {
+      const job = await getJobRecord(deps, caller.tenantId, params.job_id);
+      const { pk } = jobKey(caller.tenantId, job.job_id);
+      const page = await deps.table.query({ ...pageQuery(query), pk, prefix: 'CHECKPOINT#' });
+      const now = deps.clock.now();
+      const items = page.items.map((item) => checkpointView(item as unknown as JobCheckpointRecord, now));
+      return { status: 200, body: { items, ...nextCursor(page) } };
     },
 
     async listArtifacts({ caller, params, query }) {

@@ -88,9 +88,12 @@ function queueWrite(queued: JobRecord): Write {
   return { op: 'put', item: { ...queueKey(queued), job_id, attempt } };
 }
 
-/** What every new attempt of a job begins with. */
-export function newAttempt({ attempt }: JobRecord) {
-  return { set: { attempt: attempt + 1, leg: 1, interruptions: 0 }, remove: [...LATER_TIMESTAMPS, 'continued'] };
+/** What every new attempt of a job begins with: at its last checkpoint, if it has one. */
+export function newAttempt({ attempt, checkpoint }: JobRecord) {
+  const begin = { attempt: attempt + 1, leg: 1, interruptions: 0 };
+  return checkpoint
+    ? { set: { ...begin, continued: checkpoint.continued }, remove: LATER_TIMESTAMPS }
+    : { set: begin, remove: [...LATER_TIMESTAMPS, 'continued'] };
 }
 
 /** A tenant's slots are one item: how many are taken, and an attribute for each job that holds one. */

@@ -7,6 +7,10 @@ const deps = openJobs({ objects: openObjects(), log });
 
 export async function handler(): Promise<void> {
   const report = await reconcileJobs(deps);
-  const values = { OldestQueuedSeconds: report.oldest_queued_seconds, ReconcileErrors: report.errors };
+  const values = {
+    OldestQueuedSeconds: report.oldest_queued_seconds,
+    OldestCheckpointSeconds: report.oldest_checkpoint_seconds,
+    ReconcileErrors: report.errors,
+  };
   log.info('reconciled', { ...report, metrics: { values } });
 }

@@ -4,6 +4,7 @@ import { stopExecution } from './cancel-job.ts';
 import { finishCreating } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
 import { dispatch, startExecution } from './dispatch.ts';
+import { checkpointAge } from './job-checkpoints.ts';
 import { expireLease } from './leases.ts';
 import { moveJob } from './move-job.ts';
 import {
@@ -43,6 +44,8 @@ export interface ReconcileReport {
   errors: number;
   /** How long the job has been due that waits longest. */
   oldest_queued_seconds: number;
+  /** How long the running job has been without a checkpoint that keeps them and has been so longest. */
+  oldest_checkpoint_seconds: number;
 }
 
 interface ReconcileOptions {
@@ -63,6 +66,7 @@ export async function reconcileJobs(deps: JobsDeps, options: ReconcileOptions = 
     batches: 0,
     errors: 0,
     oldest_queued_seconds: 0,
+    oldest_checkpoint_seconds: 0,
   };
   const tenants = new Set<TenantId>();
   for await (const job of activeJobs(deps)) {
@@ -125,6 +129,9 @@ async function mendJob(
     report.created += 1;
   }
   if (job?.state !== 'running' && job?.state !== 'cancelling') return;
+  if (job.state === 'running' && deps.entries[job.workflow]?.checkpoints) {
+    report.oldest_checkpoint_seconds = Math.max(report.oldest_checkpoint_seconds, checkpointAge(job, deps.clock.now()));
+  }
   if (runnersAlive) report.leases += await expireLeases(deps, job, runnersAlive);
   const execution = await deps.workflows.describe({ workflow: job.workflow, name: executionName(job) });
   if (job.state === 'cancelling') {

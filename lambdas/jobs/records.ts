@@ -10,7 +10,7 @@ export type Counts = {
   readonly detail: Readonly<Record<string, number>>;
 };
 
-/** A job, as it is kept. It is written by transitions only. */
+/** A job, as it is kept. It is written by transitions only, but for `checkpoint`. */
 export type JobRecord = {
   readonly tenant_id: TenantId;
   readonly job_id: JobId;
@@ -38,6 +38,8 @@ export type JobRecord = {
   readonly failed_at?: string;
   readonly cancelled_at?: string;
   readonly error?: JobError;
+  /** The last that a task of it has kept, by a write of its own. */
+  readonly checkpoint?: JobCheckpointRecord;
   /** Counted from the ledger when the job completed. */
   readonly final_counts?: Counts;
   readonly batch_id?: BatchId;
@@ -89,6 +91,7 @@ export type TaskRecord = {
   readonly error?: { readonly code: string; readonly message: string };
   readonly output?: Value;
   readonly counts?: Readonly<Record<string, number>>;
+  readonly gauges?: Readonly<Record<string, number>>;
   /** Who runs it, or ran it last. */
   readonly runner?: string;
   /** Epoch milliseconds; 0 unless it runs. */
@@ -99,7 +102,19 @@ export type TaskRecord = {
 };
 
 /** What a run of a task has kept for the next one: JSON, in an object if it is large. */
-export type CheckpointRecord = { readonly json: string } | { readonly object_key: string; readonly sha256: string };
+export type CheckpointRecord = { readonly json: string } | StoredCheckpoint;
+
+/** An object of JSON. */
+export type StoredCheckpoint = { readonly object_key: string; readonly sha256: string };
+
+/** What a job has kept of itself after so many iterations, for tasks to come and for attempts to go on from. */
+export type JobCheckpointRecord = StoredCheckpoint & {
+  readonly iteration: number;
+  readonly size_bytes: number;
+  readonly created_at: string;
+  /** What an execution that goes on from here gets as `continued`, as JSON. */
+  readonly continued: string;
+};
 
 /** An effect outside of Millrace that a task has begun, or done with this result as JSON. */
 export type EffectRecord = {
@@ -130,6 +145,10 @@ export const progressKey = (tenantId: TenantId, jobId: string): Key => ({ pk: jo
 export const artifactKey = (tenantId: TenantId, jobId: string, name: string): Key => ({
   pk: jobPk(tenantId, jobId),
   sk: `ARTIFACT#${name}`,
+});
+export const jobCheckpointKey = (tenantId: TenantId, jobId: string, iteration: number): Key => ({
+  pk: jobPk(tenantId, jobId),
+  sk: `CHECKPOINT#${String(iteration).padStart(9, '0')}`,
 });
 export const eventKey = (tenantId: TenantId, jobId: string, seq: string): Key => ({
   pk: jobPk(tenantId, jobId),

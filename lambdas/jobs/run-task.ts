@@ -12,11 +12,12 @@ import {
   type TaskDeps,
   type TaskRuntime,
 } from './guard-run.ts';
+import { openJobCheckpoints } from './job-checkpoints.ts';
 import { claimTask, closeTask } from './leases.ts';
 import { createOnce } from './once.ts';
 import { artifactKey, type JobRecord } from './records.ts';
 import type { TaskContext, TaskDefinition } from './task-api.ts';
-import { addTasks, addUp, checkResult, eachTask, stepOrders, taskId, taskKey } from './tasks.ts';
+import { addTasks, addUp, checkResult, eachTask, readOutputs, stepOrders, taskId, taskKey } from './tasks.ts';
 
 /** The longest a task may compute without a tick. */
 const MAX_COMPUTING_MS = 500;
@@ -80,6 +81,7 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
 
   const guard = guardRun(deps, execution, key, runtime);
   const counts: Record<string, number> = {};
+  const gauges: Record<string, number> = {};
   const checkpoints = openCheckpoints(deps, {
     prefix: `${folderOf(execution)}/checkpoints/${id}/`,
     found: claim.checkpoint,
@@ -92,9 +94,9 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
     // After the claim: what has ended or cancelled the job without a look at this lease is seen here, so none is missed.
     const job = await readRunningJob(deps.table, execution);
     const input = workflow.input.parse(job.input);
-    const ctx = createContext(deps, { job, input, item, orderOf, guard, counts, once, checkpoints, deadline });
+    const ctx = createContext(deps, { job, input, item, orderOf, guard, counts, gauges, once, checkpoints, deadline });
     const output = checkResult(`the output of ${id}`, await Promise.race([task.run(ctx), guard.timedOut]));
-    await closeTask(deps, key, runtime.runnerId, 'completed', { output, counts });
+    await closeTask(deps, key, runtime.runnerId, 'completed', { output, counts, gauges });
     await checkpoints.clear();
     return output;
   } catch (thrown) {
@@ -123,6 +125,7 @@ interface Run {
   readonly orderOf: OrderOf;
   readonly guard: Guard;
   readonly counts: Record<string, number>;
+  readonly gauges: Record<string, number>;
   readonly once: TaskContext<unknown>['once'];
   readonly checkpoints: Checkpoints;
   readonly deadline: Date;
@@ -132,7 +135,7 @@ const folderOf = ({ tenant_id, job_id }: ExecutionRef) => `tenant/${tenant_id}/j
 
 function createContext(
   deps: TaskDeps,
-  { job, input, item, orderOf, guard, counts, once, checkpoints, deadline }: Run,
+  { job, input, item, orderOf, guard, counts, gauges, once, checkpoints, deadline }: Run,
 ): TaskContext<unknown> {
   const { table, objects, clock } = deps;
   const { tenant_id: tenantId, job_id: jobId } = job;
@@ -149,11 +152,16 @@ function createContext(
     remaining: () => Math.max(0, deadline.getTime() - clock.now().getTime()),
     tick: guard.tick,
     count: (measures) => addUp(counts, measures),
+    gauge: (measures) => void Object.assign(gauges, measures),
     async addTasks(tasks) {
       await guard.check();
       await addTasks(table, { tenantId, jobId, orderOf, tasks, now: clock.now() });
     },
-    async outputs(step) {
+    async outputs(step, items) {
+      if (items) {
+        await guard.check();
+        return readOutputs(table, { tenantId, jobId, order: orderOf(step), step }, items);
+      }
       const outputs: { item: number | undefined; output: Value }[] = [];
       for await (const done of eachTask(table, tenantId, jobId, orderOf(step))) {
         await guard.check();
@@ -167,6 +175,7 @@ function createContext(
     },
     checkpoint: checkpoints.save,
     lastCheckpoint: checkpoints.last,
+    ...openJobCheckpoints(deps, job, folder, guard),
     async artifact({ name, body, contentType }) {
       if (!NAME.test(name)) throw new Error(`${name} is not a name for an artifact`);
       await guard.check();

@@ -10,7 +10,7 @@ import { dispatch, startExecution } from './dispatch.ts';
 import { hasLiveLease } from './leases.ts';
 import { moveJob, newAttempt } from './move-job.ts';
 import { type Counts, type JobRecord, parseExecutionName, readJob } from './records.ts';
-import { addUp, eachTask } from './tasks.ts';
+import { addMeasures, eachTask } from './tasks.ts';
 
 /** A job whose executions are aborted again and again, as by a task that takes the whole process down, fails. */
 const MAX_INTERRUPTIONS = 20;
@@ -89,7 +89,10 @@ async function settleRunning(deps: JobsDeps, job: JobRecord, execution: Executio
 /** The execution was aborted, but not by a cancellation: by a restart, or by hand. */
 async function resumeJob(deps: JobsDeps, job: JobRecord): Promise<boolean> {
   const interruptions = job.interruptions + 1;
-  if (interruptions <= MAX_INTERRUPTIONS) return startLeg(deps, job, { interruptions });
+  const from = job.checkpoint?.continued ?? job.continued;
+  if (interruptions <= MAX_INTERRUPTIONS) {
+    return startLeg(deps, job, { ...(from !== undefined && { continued: from }), interruptions });
+  }
   return failJob(deps, job, { code: 'InternalError', message: `the execution was aborted ${interruptions} times` });
 }
 
@@ -142,7 +145,7 @@ async function readLedger(deps: JobsDeps, job: JobRecord): Promise<{ error?: Job
     total += 1;
     if (task.state === 'completed') {
       completed += 1;
-      addUp(detail, task.counts);
+      addMeasures(detail, task);
     } else if (task.state === 'failed' && task.job_attempt === job.attempt && task.error) {
       error ??= { ...task.error, task: task.task_id };
     }

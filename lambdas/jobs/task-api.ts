@@ -28,10 +28,15 @@ export interface TaskContext<Input> {
   tick(): Promise<void>;
   /** Adds to measures of the job's own, such as `{rows: 1000}`; counted once, when the task completes. */
   count(measures: Readonly<Record<string, number>>): void;
+  /** Sets measures of the job's own, such as `{mean_return: 12.5}`; when the task completes, they take the place of earlier ones. */
+  gauge(measures: Readonly<Record<string, number>>): void;
   /** Adds tasks found only now, pending; safe to repeat. */
   addTasks(tasks: readonly PlannedTask[]): Promise<void>;
-  /** Outputs of the completed tasks of a step, by item. */
-  outputs(step: string): Promise<readonly { readonly item: number | undefined; readonly output: Value }[]>;
+  /** Outputs of the completed tasks of a step, by item; with `items` (at most 100), of those only, in that order. */
+  outputs(
+    step: string,
+    items?: readonly number[],
+  ): Promise<readonly { readonly item: number | undefined; readonly output: Value }[]>;
   /**
    * Does something outside of Millrace, such as publishing a listing, once in the job's life: what `effect` answers is kept
    * (at most 200 KB of JSON), and every later call under this name in this task answers with it, in later attempts too.
@@ -53,10 +58,24 @@ export interface TaskContext<Input> {
   checkpoint(value: Value): Promise<void>;
   /** The value that this run or an earlier one of this task has kept last; undefined if there is none. */
   lastCheckpoint(): Promise<Value | undefined>;
+  /**
+   * Keeps a value (at most 64 MiB of JSON) as what the job has come to after so many iterations: it is listed in the API, and
+   * stays as long as the job does. A later attempt begins there: its execution gets `continued`, at most 32 KiB, beside `job`.
+   * What came before `continued` is not run again, so all of it but this task must be completed.
+   */
+  keepJobCheckpoint(checkpoint: JobCheckpoint & { readonly continued: Value }): Promise<void>;
+  /** The last that was kept, by this run or before it began; undefined if there is none, or it is damaged. */
+  lastJobCheckpoint(): Promise<JobCheckpoint | undefined>;
   /** Stores a file that the job's user gets; the same name again replaces it. `name`: `a-z 0-9 . - _`, up to 128. */
   artifact(artifact: { name: string; body: Uint8Array; contentType: string }): Promise<void>;
   /** The object key of a file of this job that its user doesn't get; gone when the job's data is deleted. */
   scratchKey(name: string): string;
+}
+
+export interface JobCheckpoint {
+  /** Whole, from 0. */
+  readonly iteration: number;
+  readonly value: Value;
 }
 
 /**

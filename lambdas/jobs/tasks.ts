@@ -117,6 +117,25 @@ export function checkResult(what: string, result: Value | undefined): Value {
   );
 }
 
+/** Outputs of those of a step's items that are completed. */
+export async function readOutputs(
+  table: Table,
+  { tenantId, jobId, order, step }: { tenantId: TenantId; jobId: string; order: number; step: string },
+  items: readonly number[],
+): Promise<{ item: number; output: Value }[]> {
+  const rows = await Promise.all(items.map((item) => table.get(taskKey(tenantId, jobId, order, step, item))));
+  return rows.flatMap((row, at) => {
+    const task = row && asTask(row);
+    return task?.state === 'completed' ? [{ item: items[at] as number, output: task.output ?? null }] : [];
+  });
+}
+
+/** Brings a job's measures up to date with those of a task that completed. */
+export function addMeasures(measures: Record<string, number>, { counts, gauges }: TaskRecord): void {
+  addUp(measures, counts);
+  Object.assign(measures, gauges);
+}
+
 /** Adds measures up by name. */
 export function addUp(sums: Record<string, number>, measures: Readonly<Record<string, number>> = {}): void {
   for (const [name, value] of Object.entries(measures)) sums[name] = (sums[name] ?? 0) + value;

@@ -1,8 +1,16 @@
 import type { JobId, TenantId } from '../../contract/common.ts';
-import type { Artifact, Job, JobEvent, JobProgress, Task } from '../../contract/jobs.ts';
+import type { Artifact, Checkpoint, Job, JobEvent, JobProgress, Task } from '../../contract/jobs.ts';
 import { MAX_QUEUE_POSITION } from '../../contract/limits.ts';
 import type { Item, Table } from '../../platform/ports/table.ts';
-import { type Counts, type JobRecord, type ProgressRecord, queuePk, type TaskRecord } from './records.ts';
+import { ageInSeconds, checkpointAge } from './job-checkpoints.ts';
+import {
+  type Counts,
+  type JobCheckpointRecord,
+  type JobRecord,
+  type ProgressRecord,
+  queuePk,
+  type TaskRecord,
+} from './records.ts';
 import { hasEnded } from './transitions.ts';
 
 /** The first jobs of a tenant's queue, in the order in which they will be started. */
@@ -17,17 +25,32 @@ interface Seen {
   /** Not looked at for a completed one. */
   readonly progress: ProgressRecord | undefined;
   readonly now: Date;
+  /** Whether its workflow keeps checkpoints. */
+  readonly checkpoints: boolean;
 }
 
 /** What the API shows of a job. */
-export function jobView(job: JobRecord, { queue, progress: counted, now }: Seen): Job {
+export function jobView(job: JobRecord, { queue, progress: counted, now, checkpoints }: Seen): Job {
   const { job_id, workflow, state, input, error, attempt, retry_count, max_retries } = job;
   const { batch_id, created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at } = job;
   const times = { created_at, queued_at, started_at, cancelling_at, completed_at, failed_at, cancelled_at };
   const progress = jobProgress(job, counted, now);
   const queue_position = state === 'queued' ? positionIn(queue, job_id) : undefined;
   const place = { state, input, progress, queue_position, error };
-  return { id: job_id, workflow, ...place, attempt, retry_count, max_retries, batch_id, ...times };
+  const checkpoint = job.checkpoint && checkpointView(job.checkpoint, now);
+  const checkpoint_age_seconds = state === 'running' && checkpoints ? checkpointAge(job, now) : undefined;
+  return {
+    id: job_id,
+    workflow,
+    ...place,
+    checkpoint,
+    checkpoint_age_seconds,
+    attempt,
+    retry_count,
+    max_retries,
+    batch_id,
+    ...times,
+  };
 }
 
 /** Undefined for a job that was started since it was read. */
@@ -79,6 +102,11 @@ export function taskView(task: TaskRecord, job: JobRecord, now: Date): Task {
   const error = lost ? { code: 'LeaseLostError', message: 'the runner has not been heard of again' } : task.error;
   const times = { created_at, started_at, ended_at };
   return { id: task_id, step_type: step, step_order, item, state, attempts, ...times, error, output };
+}
+
+export function checkpointView(checkpoint: JobCheckpointRecord, now: Date): Checkpoint {
+  const { iteration, created_at, size_bytes, sha256: checksum_sha256 } = checkpoint;
+  return { iteration, created_at, age_seconds: ageInSeconds(created_at, now), size_bytes, checksum_sha256 };
 }
 
 export function eventView(item: Item, job: JobRecord): JobEvent {

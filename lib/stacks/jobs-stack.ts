@@ -147,6 +147,9 @@ function addAlarms(stack: Stack, settings: Settings, { feed, settle, reconcile, 
   alarm('FeedLags', 'jobs-feed-lags', 'Changes of jobs wait for more than a minute to be consumed.', lag, 60_000);
   const waits = 'A queued job has been due for more than an hour.';
   alarm('QueueWaits', 'jobs-queue-waits', waits, own('OldestQueuedSeconds', Stats.MAXIMUM), 3_600);
+  const unsaved = 'A running job that keeps checkpoints has kept none for more than half an hour.';
+  const checkpointAge = own('OldestCheckpointSeconds', Stats.MAXIMUM);
+  alarm('CheckpointsLate', 'jobs-checkpoints-late', unsaved, checkpointAge, 1_800);
   const letters = deadLetters.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, period });
   alarm('HasDeadLetters', 'jobs-dead-letters', 'Events or changes of jobs could not be delivered.', letters, 1);
 }

@@ -1,0 +1,23 @@
+import { training } from '../../../contract/workflows.ts';
+import { defineTask } from '../../jobs/task-api.ts';
+import { advance } from './evolution.ts';
+import { iteration, legLength, summarize, TrajectoryOutput } from './iterations.ts';
+import { checkpointValue, loadState, stepSettings } from './training-state.ts';
+
+export const task = defineTask(training, 'update', async (ctx) => {
+  const { iterations, checkpoint_every } = ctx.input;
+  const current = iteration(ctx.item ?? 0, ctx.input);
+  const trajectories = await ctx.outputs('trajectory', current.items);
+  const returns = trajectories.flatMap(({ output }) => TrajectoryOutput.parse(output).returns);
+  const done = current.number + 1;
+  if (done % checkpoint_every === 0) {
+    const state = advance(await loadState(ctx, current.number), returns, stepSettings(ctx.input));
+    // This very task may still fail: so an attempt that goes on from here begins with its iteration.
+    await ctx.keepJobCheckpoint({ iteration: done, value: checkpointValue(state), continued: current });
+  }
+  const summary = summarize(current.number, returns);
+  ctx.count({ iterations: 1 });
+  ctx.gauge({ mean_return: summary.mean_return });
+  const then = done === iterations ? 'evaluate' : done % legLength(ctx.input) === 0 ? 'next_leg' : 'next_iteration';
+  return { ...summary, next: iteration(done, ctx.input), then };
+});
