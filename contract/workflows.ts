@@ -49,8 +49,10 @@ const folder = 'lambdas/workflows';
 export const InferenceInput = z.strictObject({
   /** The rows: CSV with a header line, or NDJSON; either may be gzipped. */
   file_id: FileId.check(z.describe('Rows to score: CSV with a header, or NDJSON; either may be gzipped')),
-  /** An ONNX model with one float input [N, features]; without it, the logistic regression that ships with Millrace. */
-  model_file_id: z.optional(FileId).check(z.describe('An ONNX model; the built-in logistic regression when left out')),
+  /** An ONNX model with one float input [N, features], or a policy of `training`; else the logistic regression that ships with Millrace. */
+  model_file_id: z
+    .optional(FileId)
+    .check(z.describe('An ONNX model, or a policy of training; the built-in logistic regression when left out')),
   format: z.optional(z.enum(['csv', 'ndjson'])).check(z.describe('Told from the name and content when left out')),
   /** Bytes of input that one task scores: 1 MiB – 256 MiB. */
   range_bytes: z._default(z.int().check(z.minimum(2 ** 20), z.maximum(2 ** 28)), 2 ** 24),

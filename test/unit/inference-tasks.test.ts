@@ -11,6 +11,11 @@ import { task as assemble } from '../../lambdas/workflows/inference/assemble-res
 import { BUILT_IN_MODEL } from '../../lambdas/workflows/inference/built-in-model.ts';
 import { task as score } from '../../lambdas/workflows/inference/score-range.ts';
 import { task as split } from '../../lambdas/workflows/inference/split-file.ts';
+import { environments } from '../../lambdas/workflows/training/environments.ts';
+import { chooseAction } from '../../lambdas/workflows/training/episode.ts';
+import { countWeights, evaluate, shapeFor } from '../../lambdas/workflows/training/network.ts';
+import { writePolicy } from '../../lambdas/workflows/training/policy.ts';
+import { Random } from '../../lambdas/workflows/training/random.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
 const fixture = (name: string) => readFile(new URL(`../fixtures/inference/${name}`, import.meta.url), 'utf8');
@@ -128,6 +133,26 @@ describe('U7 inference', () => {
     expect(summary.model).toBe('model.onnx');
   });
 
+  it('T1 scores with a policy that training has made', async () => {
+    const environment = environments.cartpole;
+    const shape = shapeFor(environment, 4);
+    const weights = Random.seeded(3).normals(countWeights(shape));
+    const policy = writePolicy('cartpole', environment, shape, weights, {});
+    const states = Array.from({ length: 50 }, (_, at) => [0, 1, 2, 3].map((part) => Math.sin(at * 7 + part)));
+    const csv = `x,x_dot,theta,theta_dot\n${states.map((state) => `${state.join(',')}\n`).join('')}`;
+    const model_file_id = await store('policy.json', Buffer.from(policy));
+    const { predictions, summary } = await infer({ file_id: await store('s.csv', Buffer.from(csv)), model_file_id });
+    expect(predictions).toHaveLength(states.length);
+    for (const [at, line] of predictions.entries()) {
+      const [action, ...outputs] = line.split(',').map(Number);
+      const scaled = (states[at] ?? []).map((value, part) => value / (environment.scale[part] ?? 1));
+      const wanted = evaluate(shape, weights, scaled);
+      expect(action).toBe(chooseAction(wanted));
+      for (const [output, value] of outputs.entries()) expect(value).toBeCloseTo(wanted[output] ?? Number.NaN, 5);
+    }
+    expect(summary).toMatchObject({ model: 'policy.json', rows: 50, columns: { action: { kind: 'label' } } });
+  });
+
   it('tells bad rows by their line and leaves their predictions empty', async () => {
     const lines = rowsCsv.trimEnd().split('\n').slice(0, 11);
     lines[2] = 'only,three,fields';
@@ -148,6 +173,7 @@ describe('U7 inference', () => {
     ['a file whose columns are not those of the model', 'a,b\n1,2\n', undefined, /takes 16 features.*2 columns/],
     ['a CSV without a header', '1,2\n3,4\n', undefined, /needs a header/],
     ['a model that is none', rowsCsv, 'no model', /cannot be used/],
+    ['JSON that is no policy', rowsCsv, '{"format": "another"}', /not a policy of the workflow training/],
     ['a gzip file that is cut off', gzipSync(rowsCsv).subarray(0, 3_000), undefined, /not a whole gzip file/],
     ['rows of which none can be scored', rowsCsv.replace(/\n[\s\S]*/, '\nx\ny\n'), undefined, /none of the 2 rows/],
   ])('refuses %s with what is wrong', async (_case, body, model, message) => {

@@ -5,6 +5,7 @@ import * as ort from 'onnxruntime-web/wasm';
 import { DomainError } from '../../../contract/errors.ts';
 import type { TaskContext } from '../../jobs/task-api.ts';
 import { BUILT_IN_MODEL } from './built-in-model.ts';
+import { createPolicyModel } from './policy-model.ts';
 
 /** Models are held in memory; a Lambda of 1,769 MiB has room for this and the runtime. */
 const MAX_MODEL_BYTES = 256 * 1024 * 1024;
@@ -70,8 +71,6 @@ async function startRuntime(): Promise<void> {
 }
 
 async function createModel(name: string, bytes: Uint8Array, features: number): Promise<Model> {
-  runtimeReady ??= startRuntime();
-  await runtimeReady;
   const unusable = (problem: string, cause?: unknown) =>
     new DomainError(
       'InputDataError',
@@ -79,6 +78,20 @@ async function createModel(name: string, bytes: Uint8Array, features: number): P
       { field: 'model_file_id' },
       { cause },
     );
+  const checkFeatures = (expected: number) => {
+    if (expected === features) return;
+    const message = `the model ${name} takes ${expected} features, the file has ${features} columns`;
+    throw new DomainError('InputDataError', message, { field: 'file_id', expected, found: features });
+  };
+  // No ONNX model begins so: that would be a field of a kind that there is not.
+  if (bytes[0] === '{'.charCodeAt(0)) {
+    const policy = createPolicyModel(name, bytes);
+    if (!policy) throw unusable('it is JSON, but not a policy of the workflow training');
+    checkFeatures(policy.features);
+    return policy.model;
+  }
+  runtimeReady ??= startRuntime();
+  await runtimeReady;
   let session: ort.InferenceSession;
   try {
     session = await ort.InferenceSession.create(bytes);
@@ -89,17 +102,7 @@ async function createModel(name: string, bytes: Uint8Array, features: number): P
   if (!input?.isTensor || others.length > 0 || input.type !== 'float32')
     throw unusable('it needs one float input [N, features]');
   const expected = input.shape[1];
-  if (typeof expected === 'number' && expected !== features) {
-    throw new DomainError(
-      'InputDataError',
-      `the model ${name} takes ${expected} features, the file has ${features} columns`,
-      {
-        field: 'file_id',
-        expected,
-        found: features,
-      },
-    );
-  }
+  if (typeof expected === 'number') checkFeatures(expected);
   return {
     name,
     async score(values, rows) {

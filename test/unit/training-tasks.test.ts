@@ -1,0 +1,219 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { JobId } from '../../contract/common.ts';
+import { training } from '../../contract/workflows.ts';
+import { runTask } from '../../lambdas/jobs/run-task.ts';
+import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
+import { iteration, legLength } from '../../lambdas/workflows/training/iterations.ts';
+import type { Value } from '../../platform/ports/table.ts';
+import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
+import { PolicyArtifact, parseCurve, trainHere } from '../support/training.ts';
+
+const small = {
+  iterations: 7,
+  trajectories: 3,
+  pairs: 2,
+  hidden_units: 3,
+  checkpoint_every: 2,
+  evaluation_episodes: 4,
+};
+
+/** The tasks as a process has them that has just begun: it remembers no job. */
+async function startProcess() {
+  vi.resetModules();
+  const load = async (file: string) => {
+    const module = (await import(`../../lambdas/workflows/training/${file}.ts`)) as { task: TaskDefinition };
+    return module.task;
+  };
+  return {
+    prepare: await load('prepare-training'),
+    trajectory: await load('run-trajectory'),
+    update: await load('update-policy'),
+    evaluate: await load('evaluate-policy'),
+  };
+}
+
+let world: JobsWorld;
+let tasks: Awaited<ReturnType<typeof startProcess>>;
+beforeEach(async () => {
+  world = openJobsWorld({ entries: { training } });
+  tasks = await startProcess();
+});
+afterEach(() => world.close());
+
+async function runOnce(jobId: JobId, task: TaskDefinition, item?: number): Promise<Value> {
+  const { attempt, leg } = await world.job(jobId);
+  const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
+  return runTask(world.deps, task, payload, {
+    runnerId: world.clock.newId(),
+    signal: new AbortController().signal,
+    deadline: new Date(world.clock.now().getTime() + 60_000),
+  });
+}
+
+interface Next {
+  readonly number: number;
+  readonly items: readonly number[];
+}
+
+/** Runs the tasks in the order of the state machine, from where its execution begins; answers with the iterations run. */
+async function train(jobId: JobId, { until = Number.POSITIVE_INFINITY, eachTakesMs = 0 } = {}): Promise<number[]> {
+  const { continued } = await world.job(jobId);
+  let current = (continued ? JSON.parse(continued) : await runOnce(jobId, tasks.prepare)) as Next;
+  const ran: number[] = [];
+  for (;;) {
+    if (current.number >= until) return ran;
+    ran.push(current.number);
+    await Promise.all(current.items.map((item) => runOnce(jobId, tasks.trajectory, item)));
+    world.clock.advance(eachTakesMs);
+    const { next, then } = (await runOnce(jobId, tasks.update, current.number)) as unknown as {
+      next: Next;
+      then: string;
+    };
+    current = next;
+    if (then === 'evaluate') break;
+  }
+  await runOnce(jobId, tasks.evaluate);
+  await world.end(jobId);
+  return ran;
+}
+
+async function readText(jobId: JobId, name: string): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  const key = `tenant/${tenant}/jobs/${jobId}/artifacts/${name}`;
+  for await (const chunk of await world.objects.read(key)) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+const weightsOf = async (jobId: JobId) =>
+  PolicyArtifact.parse(JSON.parse(await readText(jobId, 'policy.json'))).weights;
+const jobOf = async (jobId: JobId) => (await world.call('getJob', { params: { job_id: jobId } })).body;
+const checkpointsOf = async (jobId: JobId) =>
+  (await world.call('listCheckpoints', { params: { job_id: jobId }, query: { limit: 100 } })).body.items;
+
+describe('training', () => {
+  it.each([
+    small,
+    { ...small, environment: 'acrobot', iterations: 3, hidden_units: 0 },
+    { ...small, checkpoint_every: 1_000 },
+  ])('T1 comes to the weights of a plain loop: %o', async (input) => {
+    const jobId = await world.started(input, { workflow: 'training' });
+    await train(jobId);
+    await world.drain();
+    const wanted = trainHere(input);
+    expect(await weightsOf(jobId)).toEqual(wanted.weights);
+    const curve = parseCurve(await readText(jobId, 'learning-curve.csv'));
+    expect(curve.mean_return).toEqual(wanted.means);
+    expect(await readText(jobId, 'learning-curve.svg')).toContain('<polyline');
+    const { state, progress } = await jobOf(jobId);
+    expect([state, progress.percent, progress.completed_tasks]).toEqual(['completed', 100, progress.total_tasks]);
+    expect(progress.detail).toMatchObject({ iterations: input.iterations, mean_return: wanted.means.at(-1) });
+  });
+
+  it('makes the same policy however its episodes are shared out', async () => {
+    const inputs = [
+      { ...small, trajectories: 4, pairs: 3 },
+      { ...small, trajectories: 12, pairs: 1 },
+    ];
+    expect(trainHere(inputs[0] ?? {}).weights).toEqual(trainHere(inputs[1] ?? {}).weights);
+  });
+
+  it('T2 keeps a checkpoint every few iterations, and tells of it', async () => {
+    const jobId = await world.started(small, { workflow: 'training' });
+    await train(jobId, { until: 5, eachTakesMs: 10_000 });
+    const checkpoints = await checkpointsOf(jobId);
+    expect(checkpoints).toMatchObject([
+      { iteration: 2, age_seconds: 30 },
+      { iteration: 4, age_seconds: 10 },
+    ]);
+    for (const { checksum_sha256 } of checkpoints) expect(checksum_sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(await jobOf(jobId)).toMatchObject({ checkpoint: checkpoints[1], checkpoint_age_seconds: 10 });
+    await train(jobId);
+    const { checkpoint, checkpoint_age_seconds } = await jobOf(jobId);
+    expect([checkpoint?.iteration, checkpoint_age_seconds]).toEqual([6, undefined]);
+  });
+
+  it('tells how long a running job has been without a checkpoint, from its start on', async () => {
+    const jobId = await world.started(small, { workflow: 'training' });
+    world.clock.advance(90_000);
+    expect(await jobOf(jobId)).toMatchObject({ checkpoint_age_seconds: 90 });
+    expect((await world.reconcile()).oldest_checkpoint_seconds).toBe(90);
+    await train(jobId, { until: 2 });
+    world.clock.advance(40_000);
+    expect((await world.reconcile()).oldest_checkpoint_seconds).toBe(40);
+  });
+
+  it.each(['failed', 'aborted'] as const)(
+    'T8 goes on from its last checkpoint after its execution was %s, to the same weights',
+    async (end) => {
+      const jobId = await world.started(small, { workflow: 'training' });
+      await train(jobId, { until: 5 });
+      // Part of the iteration is done.
+      await runOnce(jobId, tasks.trajectory, iteration(5, training.input.parse(small) as never).items[0]);
+      await world.end(jobId, end);
+      if (end === 'failed') await world.call('retryJob', { params: { job_id: jobId } });
+      await world.drain();
+      tasks = await startProcess();
+      expect(await train(jobId)).toEqual([3, 4, 5, 6]);
+      expect(await weightsOf(jobId)).toEqual(trainHere(small).weights);
+      const { body } = await world.call('listTasks', { params: { job_id: jobId }, query: { limit: 500 } });
+      expect(body.items.filter(({ attempts }) => attempts !== 1)).toEqual([]);
+    },
+  );
+
+  it('T8 comes to the same weights when its last checkpoint is damaged', async () => {
+    const jobId = await world.started(small, { workflow: 'training' });
+    await train(jobId, { until: 5 });
+    const { items } = await world.objects.list({ prefix: `tenant/${tenant}/jobs/${jobId}/checkpoints/` });
+    expect(items).toHaveLength(2);
+    for (const { key } of items) {
+      await world.objects.put({ key, body: Buffer.from('{}'), contentType: 'application/json' });
+    }
+    await world.end(jobId, 'failed');
+    await world.call('retryJob', { params: { job_id: jobId } });
+    await world.drain();
+    tasks = await startProcess();
+    await train(jobId);
+    expect(await weightsOf(jobId)).toEqual(trainHere(small).weights);
+    expect(world.logged.map(({ message }) => message)).toContain('checkpoint is damaged');
+  });
+
+  it('T3 keeps no checkpoint once its job is cancelled', async () => {
+    const jobId = await world.started(small, { workflow: 'training' });
+    await train(jobId, { until: 3 });
+    for (const item of iteration(3, training.input.parse(small) as never).items) {
+      await runOnce(jobId, tasks.trajectory, item);
+    }
+    await world.call('cancelJob', { params: { job_id: jobId } });
+    await expect(runOnce(jobId, tasks.update, 3)).rejects.toMatchObject({ code: 'JobCancelledError' });
+    expect((await checkpointsOf(jobId)).map(({ iteration: at }) => at)).toEqual([2]);
+    expect((await jobOf(jobId)).checkpoint?.iteration).toBe(2);
+  });
+
+  it('goes on in a next leg well before 25,000 events, however many trajectories there are', () => {
+    for (const trajectories of [1, 8, 40]) {
+      const settings = training.input.parse({ trajectories }) as never;
+      // Each trajectory is tried again once.
+      const events = legLength(settings) * (trajectories * 10 + 20);
+      expect(events).toBeGreaterThan(10_000);
+      expect(events).toBeLessThan(15_000);
+    }
+  });
+
+  it.each([
+    [{ environment: 'tetris' }, 'input.environment'],
+    [{ seed: -1 }, 'input.seed'],
+    [{ iterations: 0 }, 'input.iterations'],
+    [{ iterations: 5_000, trajectories: 8 }, 'input.iterations'],
+    [{ trajectories: 41 }, 'input.trajectories'],
+    [{ trajectories: 40, pairs: 26 }, 'input.pairs'],
+    [{ noise_scale: 0 }, 'input.noise_scale'],
+    [{ learning_rate: 2 }, 'input.learning_rate'],
+    [{ checkpoint_every: 0 }, 'input.checkpoint_every'],
+    [{ speed: 9 }, 'input'],
+  ])('refuses %o', async (input, field) => {
+    const refused = world.create(input, { workflow: 'training' });
+    await expect(refused).rejects.toMatchObject({ code: 'ValidationError' });
+    const error = (await refused.catch((thrown: unknown) => thrown)) as { details: unknown; message: string };
+    expect(JSON.stringify([error.message, error.details])).toContain(field);
+  });
+});
