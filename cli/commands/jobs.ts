@@ -1,5 +1,6 @@
 import {
   type Artifact,
+  type Checkpoint,
   type Job,
   type JobEvent,
   MAX_QUEUE_POSITION,
@@ -56,11 +57,12 @@ export async function listJobs(
   return EXIT.ok;
 }
 
-/** A job with its tasks and artifacts. */
+/** A job with its tasks, checkpoints and artifacts. */
 export async function showJob({ output, connect }: Session, jobId: string): Promise<ExitCode> {
   const millrace = await connect();
   const job = await millrace.jobs.get(jobId);
   const tasks = await collect(paginate((cursor) => millrace.jobs.tasks(jobId, { cursor })));
+  const checkpoints = await collect(paginate((cursor) => millrace.jobs.checkpoints(jobId, { cursor })));
   const artifacts = await artifactsOf(millrace, jobId);
   const taskRows = tasks.map((task) => [task.id, task.state, String(task.attempts), task.error?.message ?? '']);
   const text = [
@@ -68,7 +70,7 @@ export async function showJob({ output, connect }: Session, jobId: string): Prom
     ...(tasks.length > 0 ? ['', table(['TASK', 'STATE', 'ATTEMPTS', 'ERROR'], taskRows)] : []),
     ...(artifacts.length > 0 ? ['', describeArtifacts(artifacts)] : []),
   ].join('\n');
-  output.result({ type: 'job', job, tasks, artifacts }, text);
+  output.result({ type: 'job', job, tasks, checkpoints, artifacts }, text);
   return EXIT.ok;
 }
 
@@ -106,9 +108,9 @@ async function follow(session: Session, millrace: Millrace, jobId: string): Prom
   const onEvent = (event: JobEvent) => {
     output.event({ ...event });
     if (event.type === 'job.progress' && !output.json) {
-      const { percent, phase, completed_tasks, total_tasks, eta_seconds } = event.progress;
+      const { percent, phase, eta_seconds } = event.progress;
       const eta = eta_seconds === undefined ? '' : `, ${formatSeconds(eta_seconds)} left`;
-      progress.update({ percent, phase, text: `${completed_tasks} of ${total_tasks} tasks${eta}`, data: {} });
+      progress.update({ percent, phase, text: `${describeProgress(event.progress)}${eta}`, data: {} });
     }
   };
   let job: Job;
@@ -135,13 +137,29 @@ async function artifactsOf(millrace: Millrace, jobId: string): Promise<Artifact[
 }
 
 function describeJob(job: Job): string {
-  const { percent, phase, completed_tasks, total_tasks } = job.progress;
+  const { percent, phase } = job.progress;
   const place = job.queue_position === undefined ? '' : `, place ${describePlace(job.queue_position)}`;
   const state = `${job.state}${place}${job.error ? `: ${job.error.message} (${job.error.code})` : ''}`;
   return [
     `${job.id}  ${job.workflow}  ${state}`,
-    `${percent} %, ${completed_tasks} of ${total_tasks} tasks${phase ? `, ${phase}` : ''}, attempt ${job.attempt}`,
+    `${percent} %, ${describeProgress(job.progress)}${phase ? `, ${phase}` : ''}, attempt ${job.attempt}`,
+    ...(job.checkpoint ? [describeCheckpoint(job.checkpoint)] : []),
   ].join('\n');
+}
+
+/** How many tasks are done, and the job's own measures. */
+function describeProgress({ completed_tasks, total_tasks, detail = {} }: Job['progress']): string {
+  const measures = Object.entries(detail).map(([name, value]) => `, ${name.replaceAll('_', ' ')} ${round(value)}`);
+  return `${completed_tasks} of ${total_tasks} tasks${measures.join('')}`;
+}
+
+function describeCheckpoint({ iteration, age_seconds, checksum_sha256 }: Checkpoint): string {
+  return `last checkpoint: iteration ${iteration}, ${formatSeconds(age_seconds)} ago, sha256 ${checksum_sha256}`;
+}
+
+/** To one digit after the point. */
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
 }
 
 function describePlace(position: number): string {
