@@ -62,7 +62,9 @@ export async function showJob({ output, connect }: Session, jobId: string): Prom
   const millrace = await connect();
   const job = await millrace.jobs.get(jobId);
   const tasks = await collect(paginate((cursor) => millrace.jobs.tasks(jobId, { cursor })));
-  const checkpoints = await collect(paginate((cursor) => millrace.jobs.checkpoints(jobId, { cursor })));
+  const checkpoints = job.checkpoint
+    ? await collect(paginate((cursor) => millrace.jobs.checkpoints(jobId, { cursor })))
+    : [];
   const artifacts = await artifactsOf(millrace, jobId);
   const taskRows = tasks.map((task) => [task.id, task.state, String(task.attempts), task.error?.message ?? '']);
   const text = [

@@ -347,6 +347,27 @@ describe('jobs', () => {
     expect(stdout).toMatch(/greet\s+completed\s+1/);
   });
 
+  it("tells a job's own measures and its last checkpoint", async () => {
+    playJob('completed');
+    const detail = { iterations: 12, mean_return: 312.4375 };
+    const progress = { percent: 40, phase: 'update', completed_tasks: 4, total_tasks: 10, detail };
+    const made = { created_at: '2026-01-01T00:00:00.000Z', size_bytes: 9, checksum_sha256: 'abc' };
+    const checkpoint = { ...made, iteration: 10, age_seconds: 65 };
+    const job = { id: JOB, workflow: 'training', state: 'completed', attempt: 1, progress, checkpoint };
+    const event = { job_id: JOB, time: made.created_at, cursor: '1', type: 'job.progress', progress };
+    const ended = { ...event, cursor: '2', type: 'job.state_changed', state: 'completed', attempt: 1 };
+    server.answers[`GET /jobs/${JOB}`] = () => ({ body: job });
+    server.answers[`GET /jobs/${JOB}/checkpoints`] = () => ({ body: { items: [checkpoint] } });
+    server.answers[`GET /jobs/${JOB}/events`] = () => ({ body: { items: [event, ended], next_cursor: '2' } });
+    const shown = await run(['job', JOB]);
+    expect(shown.stdout).toContain('40 %, 4 of 10 tasks, iterations 12, mean return 312.4, update, attempt 1\n');
+    expect(shown.stdout).toContain('last checkpoint: iteration 10, 1:05 ago, sha256 abc\n');
+    const watched = await run(['watch', JOB]);
+    expect(watched.stderr).toContain(`${JOB}: 40 % update, 4 of 10 tasks, iterations 12, mean return 312.4\n`);
+    const { events } = await run(['--json', 'job', JOB]);
+    expect(events()[0].checkpoints).toEqual([checkpoint]);
+  });
+
   it('U11 tells the place of a queued job', async () => {
     playJob('failed');
     const progress = { percent: 0, phase: 'queued', completed_tasks: 0, total_tasks: 1 };
