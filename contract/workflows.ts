@@ -77,8 +77,9 @@ export const inference = workflow({
   },
 });
 
-/** The tasks that a job of `training` has from the start, and the episodes of an iteration, whose returns are one task's output. */
-const MAX_TRAINING_TASKS = 10_000;
+/** A job of `training` has its tasks from the start: 50 transactions, which take some seconds of the 29 that a request has. */
+const MAX_TRAINING_TASKS = 5_000;
+/** Of an iteration: their returns are in the output of one task. */
 const MAX_EPISODES = 2_000;
 
 const between = (low: number, high: number) => [z.minimum(low), z.maximum(high)] as const;
@@ -91,7 +92,7 @@ export const TrainingInput = z
     seed: z
       ._default(z.int().check(...between(0, 2 ** 32 - 1)), 1)
       .check(z.describe('The same seed and settings give the same policy, to the last bit')),
-    iterations: z._default(z.int().check(...between(1, 5_000)), 30).check(z.describe('Steps of the policy')),
+    iterations: z._default(z.int().check(...between(1, 2_000)), 30).check(z.describe('Steps of the policy')),
     trajectories: z
       ._default(z.int().check(...between(1, 40)), 8)
       .check(z.describe('Tasks that run at the same time in each iteration')),

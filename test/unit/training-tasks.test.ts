@@ -224,7 +224,7 @@ describe('training', () => {
     [{ environment: 'tetris' }, 'input.environment'],
     [{ seed: -1 }, 'input.seed'],
     [{ iterations: 0 }, 'input.iterations'],
-    [{ iterations: 5_000, trajectories: 8 }, 'input.iterations'],
+    [{ iterations: 2_000, trajectories: 2 }, 'input.iterations'],
     [{ trajectories: 41 }, 'input.trajectories'],
     [{ trajectories: 40, pairs: 26 }, 'input.pairs'],
     [{ noise_scale: 0 }, 'input.noise_scale'],
