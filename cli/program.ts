@@ -36,6 +36,7 @@ Examples:
   $ millrace --json upload photos/ notes.txt
   $ millrace resume upl_01JD3Z8J3V8K4N5Q6R7S8T9V0W measurements.csv
   $ millrace run inference --file file_id=measurements.csv --wait
+  $ millrace run training --input environment=acrobot --input seed=7 --wait
   $ millrace --json jobs --state failed | jq -r .job.id
   $ MILLRACE_API_KEY=$ROOT_SECRET millrace keys create --name ci --tenant acme`;
 

@@ -246,7 +246,7 @@ describe('jobs', () => {
     const [mine, theirs] = [await newTenant(), await newTenant()];
     const job = await theirs.client.jobs.run('drill', { items: 1 });
     const { apiKey } = mine;
-    const paths = ['', '/tasks', '/events', '/artifacts'];
+    const paths = ['', '/tasks', '/events', '/checkpoints', '/artifacts'];
     const answers = await Promise.all([
       ...paths.map((path) => call('GET', `/jobs/${job.id}${path}`, { apiKey })),
       call('DELETE', `/jobs/${job.id}`, { apiKey }),

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
-import { training } from '../../contract/workflows.ts';
+import { TrainingInput, training } from '../../contract/workflows.ts';
 import { executionName } from '../../lambdas/jobs/records.ts';
 import { runTask } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
@@ -164,7 +164,7 @@ describe('training', () => {
       const jobId = await world.started(small, { workflow: 'training' });
       await train(jobId, { until: 5 });
       // Part of the iteration is done.
-      await runOnce(jobId, tasks.RunTrajectory, iteration(5, training.input.parse(small) as never).items[0]);
+      await runOnce(jobId, tasks.RunTrajectory, iteration(5, TrainingInput.parse(small)).items[0]);
       await world.end(jobId, end);
       if (end === 'failed') await world.call('retryJob', { params: { job_id: jobId } });
       await world.drain();
@@ -196,7 +196,7 @@ describe('training', () => {
   it('T3 frees its slot when it is cancelled, and leaves its last checkpoint and nothing else', async () => {
     const jobId = await world.started(small, { workflow: 'training' });
     await train(jobId, { until: 3 });
-    for (const item of iteration(3, training.input.parse(small) as never).items) {
+    for (const item of iteration(3, TrainingInput.parse(small)).items) {
       await runOnce(jobId, tasks.RunTrajectory, item);
     }
     await world.call('cancelJob', { params: { job_id: jobId } });

@@ -6,12 +6,11 @@ import { type Settings, shapeOf, UpdateOutput } from './iterations.ts';
 
 type Context = Pick<TaskContext<Settings>, 'jobId' | 'input' | 'tick' | 'outputs' | 'lastJobCheckpoint'>;
 
-const Words = z.array(z.int()).check(z.length(4));
 const CheckpointValue = z.object({
   weights: z.array(z.number()),
   momentum: z.array(z.number()),
   variance: z.array(z.number()),
-  random: Words,
+  random: z.array(z.int()).check(z.length(4)),
 });
 
 /** What a checkpoint holds beside its iteration. JSON keeps every double to its last bit. */
@@ -54,6 +53,11 @@ async function firstState(ctx: Context, iterations: number): Promise<TrainingSta
   const checkpoint = await ctx.lastJobCheckpoint();
   if (!checkpoint || checkpoint.iteration > iterations) return initialState(shapeOf(ctx.input), ctx.input.seed);
   const { weights, momentum, variance, random } = CheckpointValue.parse(checkpoint.value);
-  const [w, m, v] = [weights, momentum, variance].map((values) => Float64Array.from(values));
-  return { iteration: checkpoint.iteration, weights: w, momentum: m, variance: v, random } as TrainingState;
+  return {
+    iteration: checkpoint.iteration,
+    weights: Float64Array.from(weights),
+    momentum: Float64Array.from(momentum),
+    variance: Float64Array.from(variance),
+    random,
+  };
 }
