@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { TrainingInput, training } from '../../contract/workflows.ts';
 import { executionName } from '../../lambdas/jobs/records.ts';
-import { runTask } from '../../lambdas/jobs/run-task.ts';
+import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
 import { iteration } from '../../lambdas/workflows/training/iterations.ts';
 import { compileStateMachine } from '../../platform/embedded/state-machine.ts';
@@ -31,9 +31,11 @@ async function startProcess(): Promise<Readonly<Record<string, TaskDefinition>>>
 }
 
 let world: JobsWorld;
+let runTask: ReturnType<typeof createTaskRunner>;
 let tasks: Awaited<ReturnType<typeof startProcess>>;
 beforeEach(async () => {
   world = openJobsWorld({ entries: { training } });
+  runTask = createTaskRunner(world.deps);
   tasks = await startProcess();
 });
 afterEach(() => world.close());
@@ -42,7 +44,7 @@ async function runOnce(jobId: JobId, task: TaskDefinition | undefined, item?: nu
   const { attempt, leg } = await world.job(jobId);
   const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
   if (!task) throw new Error('there is no such task');
-  return runTask(world.deps, task, payload, {
+  return runTask(task, payload, {
     runnerId: world.clock.newId(),
     signal: new AbortController().signal,
     deadline: new Date(world.clock.now().getTime() + 60_000),
