@@ -95,6 +95,17 @@ export async function closeTask(
   if (closed.item?.runner !== runnerId || closed.item.state !== state) throw leaseLost(key);
 }
 
+/** Gives a task back that waits: it stays running, and its next run can claim it at once. */
+export async function restTask({ table }: LeaseDeps, key: Key, runnerId: string): Promise<void> {
+  const rested = await table.write({
+    op: 'update',
+    key,
+    if: { runner: runnerId, state: 'running' },
+    set: { lease_until: 0 },
+  });
+  if (!rested.ok) throw leaseLost(key);
+}
+
 /** Has a runner that is known to be dead lose its task at once. */
 export async function expireLease(table: Table, task: TaskRecord & Key): Promise<boolean> {
   const { pk, sk, runner } = task;
