@@ -78,6 +78,9 @@ export class Accounts {
   }
 }
 
+/** A bridge outlives a server that is gone for this long. */
+const RETRY_SECONDS = 300;
+
 /** For a seller's bridge, which does on Vinted what jobs ask for; `millrace bridge` is one. */
 export class Bridge {
   readonly #api: Api;
@@ -88,7 +91,7 @@ export class Bridge {
 
   /** What is to be done, in order. With `wait`, the answer comes when there is something, or after so many seconds. */
   commands(query: ListCommands = {}): Promise<CommandPage> {
-    return this.#api.call('listCommands', { query });
+    return this.#api.call('listCommands', { query }, { retrySeconds: RETRY_SECONDS });
   }
 
   /** False when nobody waits for the command any more: it is not to be done. `CommandNotFoundError`. */
@@ -98,6 +101,10 @@ export class Bridge {
 
   /** Tells how a command ended; safe to repeat, and the first answer counts. `CommandNotFoundError`. */
   async answer(commandId: string, answer: BridgeAnswer): Promise<void> {
-    await this.#api.call('answerCommand', { params: { command_id: commandId }, body: answer });
+    await this.#api.call(
+      'answerCommand',
+      { params: { command_id: commandId }, body: answer },
+      { retrySeconds: RETRY_SECONDS },
+    );
   }
 }

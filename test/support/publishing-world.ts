@@ -1,5 +1,5 @@
 import { newTenant, type Tenant, target } from './e2e-world.ts';
-import { newSeller, type Seller } from './marketplaces/client.ts';
+import { newSeller, type SandboxAddress, type Seller } from './marketplaces/client.ts';
 
 type Marketplace = 'ebay' | 'etsy' | 'vinted';
 
@@ -36,10 +36,13 @@ function png(index: number): Uint8Array<ArrayBuffer> {
 }
 
 /** A tenant with an account of a marketplace that the sandbox plays. */
-export async function openShop(marketplace: Marketplace): Promise<Shop> {
-  if (!target.sandbox) throw new Error('the deployment under test has no sandbox of marketplaces');
+export async function openShop(
+  marketplace: Marketplace,
+  sandbox: SandboxAddress | undefined = target.sandbox,
+): Promise<Shop> {
+  if (!sandbox) throw new Error('the deployment under test has no sandbox of marketplaces');
   const tenant = await newTenant('shop');
-  const seller = await newSeller(target.sandbox);
+  const seller = await newSeller(sandbox);
   const { client } = tenant;
   const account = await client.accounts.create(
     marketplace === 'vinted'

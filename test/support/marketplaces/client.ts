@@ -9,12 +9,9 @@ export interface SandboxAddress {
   readonly host?: string;
 }
 
-/** A marketplace that hangs is given up soon, so that the tests can wait for it. */
-const TIMEOUT_SECONDS = 2;
-
-/** The deployment's settings for a sandbox at this URL. */
-export function marketplacesAt(url: string) {
-  return { ebay_url: url, ebay_media_url: url, etsy_url: url, timeout_seconds: TIMEOUT_SECONDS };
+/** The deployment's settings for a sandbox at this URL; one that hangs is given up soon, so that tests can wait for it. */
+export function marketplacesAt(url: string, timeoutSeconds: number) {
+  return { ebay_url: url, ebay_media_url: url, etsy_url: url, timeout_seconds: timeoutSeconds };
 }
 
 /** A seller of the sandbox, as a test directs and asks it. */

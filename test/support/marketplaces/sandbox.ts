@@ -85,7 +85,7 @@ export type SellerData = z.infer<typeof SellerData>;
 
 const SELLER = 'seller-[0-9a-f-]{36}';
 /** Longer than anybody waits in the tests. */
-const HANG_MS = 8_000;
+const HANG_MS = 15_000;
 
 /** What the HTTP server, or the Lambda, is to do. */
 export type SandboxOutcome = SandboxAnswer | 'drop';
