@@ -4,7 +4,7 @@ import { type BridgeCommand, type Job, type Millrace, Millrace as MillraceClient
 import { lackOf } from '../support/capabilities.ts';
 import { call, type RunningCli, SLOWER, startCli, target, tempFolder, until } from '../support/e2e-world.ts';
 import { type SandboxServer, startSandboxServer } from '../support/marketplaces/server.ts';
-import { callsOf, openShop, type Shop } from '../support/publishing-world.ts';
+import { callsOf, openShop } from '../support/publishing-world.ts';
 
 const TIMEOUT = 60_000 * SLOWER;
 const PROGRAM = new URL('../support/marketplaces/vinted-program.mjs', import.meta.url).pathname;
@@ -17,8 +17,9 @@ beforeAll(async () => {
 afterAll(() => vinted.close());
 
 const openVinted = () => openShop('vinted', vinted);
+type VintedShop = Awaited<ReturnType<typeof openVinted>>;
 
-function startBridge(folder: string, { tenant, seller }: Shop, journal = 'journal'): RunningCli {
+function startBridge(folder: string, { tenant, seller }: VintedShop, journal = 'journal'): RunningCli {
   const program = [process.execPath, PROGRAM, vinted.url, seller.id];
   return startCli(folder, tenant, 'bridge', '--journal', join(folder, journal), '--', ...program);
 }

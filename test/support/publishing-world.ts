@@ -1,3 +1,4 @@
+import type { Millrace } from '../../client/index.ts';
 import { newTenant, type Tenant, target } from './e2e-world.ts';
 import { newSeller, type SandboxAddress, type Seller } from './marketplaces/client.ts';
 
@@ -22,7 +23,6 @@ const SETTINGS = {
 } as const;
 
 export interface Shop {
-  readonly tenant: Tenant;
   readonly seller: Seller;
   readonly accountId: string;
   /** A new product with so many images. */
@@ -35,15 +35,19 @@ function png(index: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Buffer.concat([Buffer.from(base, 'base64'), Buffer.from(`image ${index}`)]));
 }
 
-/** A tenant with an account of a marketplace that the sandbox plays. */
+/** A new tenant with an account of a marketplace that the sandbox plays. */
 export async function openShop(
   marketplace: Marketplace,
   sandbox: SandboxAddress | undefined = target.sandbox,
-): Promise<Shop> {
+): Promise<Shop & { readonly tenant: Tenant }> {
   if (!sandbox) throw new Error('the deployment under test has no sandbox of marketplaces');
   const tenant = await newTenant('shop');
+  return { tenant, ...(await openShopOf(tenant.client, marketplace, sandbox)) };
+}
+
+/** The same for a tenant that is there. */
+export async function openShopOf(client: Millrace, marketplace: Marketplace, sandbox: SandboxAddress): Promise<Shop> {
   const seller = await newSeller(sandbox);
-  const { client } = tenant;
   const account = await client.accounts.create(
     marketplace === 'vinted'
       ? { marketplace, name: 'Shop' }
@@ -52,7 +56,6 @@ export async function openShop(
         : { marketplace, name: 'Shop', settings: SETTINGS.etsy, credentials: seller.credentials },
   );
   return {
-    tenant,
     seller,
     accountId: account.id,
     async product(images = 1, more = {}) {
