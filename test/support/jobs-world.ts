@@ -165,6 +165,7 @@ export function openJobsWorld(
     wrapTable?: (table: Table) => Table;
     entries?: JobsDeps['entries'];
     findFile?: JobsDeps['findFile'];
+    completeInput?: JobsDeps['contexts']['publishing'];
   } = {},
 ) {
   const database = openDatabase(':memory:');
@@ -196,7 +197,7 @@ export function openJobsWorld(
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
     findFile:
       options.findFile ?? (async (tenantId, id) => (tenantId === tenant && id === fileId ? fileRef : undefined)),
-    contexts: { publishing: async (_tenantId, input) => input },
+    contexts: { publishing: options.completeInput ?? (async (_tenantId, input) => input) },
     entries: options.entries ?? { line, fan },
     runningLimit: options.runningLimit ?? 5,
   };
