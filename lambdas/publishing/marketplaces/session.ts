@@ -35,6 +35,11 @@ export interface SessionOptions {
   headers(credentials: Credentials, accessToken: string): Readonly<Record<string, string>>;
 }
 
+interface Authorization {
+  readonly credentials: Credentials;
+  readonly token: string;
+}
+
 export interface Session {
   /** Sends a request with a valid token. One that is refused is renewed, once; `CredentialsRefusedError` after that. */
   readonly send: Send;
@@ -52,9 +57,12 @@ export function createSession(options: SessionOptions): Session {
     if (text === undefined)
       throw new DomainError('CredentialsRefusedError', 'the account has no credentials: renew them');
     const credentials = Credentials.parse(JSON.parse(text));
-    const { client_secret, refresh_token, access_token = '' } = credentials;
-    for (const secret of [client_secret, refresh_token, access_token]) if (secret) seen.add(secret);
+    note(credentials);
     return credentials;
+  }
+
+  function note({ client_secret, refresh_token, access_token }: Credentials): void {
+    for (const secret of [client_secret, refresh_token, access_token]) if (secret) seen.add(secret);
   }
 
   function validToken({ access_token, access_token_ends_at = '' }: Credentials, refused?: string): string | undefined {
@@ -62,12 +70,15 @@ export function createSession(options: SessionOptions): Session {
     return lives && access_token !== refused ? access_token : undefined;
   }
 
-  async function renew(credentials: Credentials): Promise<Credentials> {
+  async function renew(credentials: Credentials, refused: string | undefined): Promise<Authorization> {
     const answer = await send({ ...options.refreshRequest(credentials), also: [400, 401] });
     const now = await read();
+    const token = validToken(now, refused);
+    const changed = now.refresh_token !== credentials.refresh_token;
     // Another task renewed them, or the seller did, while this one asked: theirs hold.
-    if (now.refresh_token !== credentials.refresh_token || (answer.status !== 200 && validToken(now))) return now;
-    if (answer.status !== 200) {
+    if (changed || answer.status !== 200) {
+      if (token) return { credentials: now, token };
+      if (changed) return renew(now, refused);
       throw new DomainError(
         'CredentialsRefusedError',
         'the marketplace gives no new access token: let the seller consent again, and renew the account’s credentials',
@@ -81,16 +92,15 @@ export function createSession(options: SessionOptions): Session {
       ...(refresh_token && { refresh_token }),
     };
     await options.secrets.put(options.secretName, JSON.stringify(renewed));
-    return read();
+    note(renewed);
+    return { credentials: renewed, token: access_token };
   }
 
   /** `refused`: an access token that is not to be used again. */
-  async function authorize(refused?: string): Promise<{ credentials: Credentials; token: string }> {
-    const kept = await read();
-    const credentials = validToken(kept, refused) ? kept : await renew(kept);
-    const token = validToken(credentials, refused) ?? credentials.access_token;
-    if (token === undefined) throw new DomainError('CredentialsRefusedError', 'the marketplace gave no usable token');
-    return { credentials, token };
+  async function authorize(refused?: string): Promise<Authorization> {
+    const credentials = await read();
+    const token = validToken(credentials, refused);
+    return token ? { credentials, token } : renew(credentials, refused);
   }
 
   return {
