@@ -44,7 +44,7 @@ export async function claimTask(
       started_at: now.toISOString(),
     },
     add: { attempts: 1 },
-    remove: ['ended_at', 'error'],
+    remove: ['ended_at', 'error', 'retry_after_seconds'],
   });
   if (!claimed.item) throw new Error(`${key.sk} is not in the ledger: plan it, or add it before it runs`);
   const task = asTask(claimed.item);

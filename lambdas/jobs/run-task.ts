@@ -128,8 +128,10 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
     }
     if (error.code === 'InternalError') deps.log.error('task failed by a defect', { ...fields, error: thrown });
     const state = error.code === 'JobCancelledError' ? 'cancelled' : 'failed';
-    const { code, message } = error;
-    await closeTask(deps, key, runtime.runnerId, state, { error: { code, message } });
+    const { code, message, details } = error;
+    const set: Record<string, Value> = { error: { code, message } };
+    if (typeof details.retry_after_seconds === 'number') set.retry_after_seconds = details.retry_after_seconds;
+    await closeTask(deps, key, runtime.runnerId, state, set);
     throw error;
   } finally {
     guard.end();

@@ -144,19 +144,15 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect(Date.parse(job.completed_at ?? '') - Date.parse(job.started_at ?? '')).toBeGreaterThan(2_000);
   });
 
-  it('M10 tries again later what times out, fails with 500 or is to wait for too long', {
+  it('M10 tries again later what times out or fails with 500', {
     timeout: TIMEOUT,
   }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
-    await seller.setFaults(
-      { operation, fate: 'hang', at: 1 },
-      { operation, fate: 'status', status: 500, at: 2 },
-      { operation, fate: 'status', status: 429, retry_after: '3600', at: 3 },
-    );
+    await seller.setFaults({ operation, fate: 'hang', at: 1 }, { operation, fate: 'status', status: 500, at: 2 });
     const input = { product_id: await product(1), account_id: accountId };
-    const job = await tenant.client.jobs.run('publishing', input, { maxRetries: 3 });
-    expect([job.state, job.error, job.retry_count]).toEqual(['completed', undefined, 3]);
-    expect(await callsOf(seller, operation)).toBe(4);
+    const job = await tenant.client.jobs.run('publishing', input, { maxRetries: 2 });
+    expect([job.state, job.error, job.retry_count]).toEqual(['completed', undefined, 2]);
+    expect(await callsOf(seller, operation)).toBe(3);
   });
 });
 

@@ -1,26 +1,9 @@
 import type { Millrace } from '../../client/index.ts';
 import { newTenant, type Tenant, target } from './e2e-world.ts';
 import { newSeller, type SandboxAddress, type Seller } from './marketplaces/client.ts';
+import { accountOf, PNG, productOf } from './marketplaces/shop.ts';
 
 type Marketplace = 'ebay' | 'etsy' | 'vinted';
-
-const SETTINGS = {
-  ebay: {
-    marketplace_id: 'EBAY_US',
-    category_id: '9355',
-    merchant_location_key: 'warehouse',
-    fulfillment_policy_id: '5001',
-    payment_policy_id: '5002',
-    return_policy_id: '5003',
-  },
-  etsy: {
-    shop_id: '7001',
-    category_id: '1234',
-    shipping_profile_id: '81',
-    return_policy_id: '82',
-    readiness_state_id: '83',
-  },
-} as const;
 
 export interface Shop {
   readonly seller: Seller;
@@ -30,10 +13,7 @@ export interface Shop {
 }
 
 /** The smallest PNG, made different by its end. */
-function png(index: number): Uint8Array<ArrayBuffer> {
-  const base = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
-  return new Uint8Array(Buffer.concat([Buffer.from(base, 'base64'), Buffer.from(`image ${index}`)]));
-}
+const png = (index: number) => new Uint8Array(Buffer.concat([PNG, Buffer.from(`image ${index}`)]));
 
 /** A new tenant with an account of a marketplace that the sandbox plays. */
 export async function openShop(
@@ -48,13 +28,7 @@ export async function openShop(
 /** The same for a tenant that is there. */
 export async function openShopOf(client: Millrace, marketplace: Marketplace, sandbox: SandboxAddress): Promise<Shop> {
   const seller = await newSeller(sandbox);
-  const account = await client.accounts.create(
-    marketplace === 'vinted'
-      ? { marketplace, name: 'Shop' }
-      : marketplace === 'ebay'
-        ? { marketplace, name: 'Shop', settings: SETTINGS.ebay, credentials: seller.credentials }
-        : { marketplace, name: 'Shop', settings: SETTINGS.etsy, credentials: seller.credentials },
-  );
+  const account = await client.accounts.create(accountOf(marketplace, seller.credentials));
   return {
     seller,
     accountId: account.id,
@@ -65,11 +39,7 @@ export async function openShopOf(client: Millrace, marketplace: Marketplace, san
         ),
       );
       const { id } = await client.products.create({
-        title: 'A brass lamp',
-        description: 'Of the thirties, rewired.',
-        price: { amount: 4_950, currency: 'USD' },
-        quantity: 1,
-        condition: 'very_good',
+        ...productOf,
         image_file_ids: files.map((file) => file.id),
         ...more,
       });

@@ -80,6 +80,8 @@ const SellerData = z.object({
   ),
   calls: z.array(z.object({ operation: z.string(), status: z.union([z.int(), z.enum(['drop', 'hang'])]) })),
   faults: z.array(Fault),
+  /** Operations that were carried out, whatever was answered. */
+  effects: z.array(z.string()),
 });
 export type SellerData = z.infer<typeof SellerData>;
 
@@ -177,6 +179,7 @@ function newSeller(seller: string): SellerData {
     listings: [],
     calls: [],
     faults: [],
+    effects: [],
   };
 }
 
@@ -214,7 +217,9 @@ async function operate(
   params: readonly string[],
 ): Promise<SandboxAnswer> {
   try {
-    return await operation.run(data, request, params);
+    const answer = await operation.run(data, request, params);
+    data.effects.push(operation.name);
+    return answer;
   } catch (error) {
     // A refused request is a call, too.
     if (error instanceof Refusal) return error.answer;
