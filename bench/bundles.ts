@@ -61,11 +61,14 @@ const ENVIRONMENT = {
   IDENTITY_TABLE: 'identity',
   JOBS_TABLE: 'jobs',
   JWT_ISSUERS: '[]',
+  MARKETPLACES: '{}',
   METRICS_NAMESPACE: 'millrace',
   MILLRACE_VERSION: '0.0.0',
+  PUBLISHING_TABLE: 'publishing',
   QUOTAS: '{}',
   ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:root',
   RUNNING_JOBS_PER_TENANT: '1',
+  SECRETS_PREFIX: 'millrace/',
   SIGNING_ROLE_ARN: 'arn:aws:iam::111111111111:role/signing',
   STATE_MACHINE_ARN_PREFIX: 'arn:aws:states:us-east-1:111111111111:stateMachine:',
   UPLOADS_TABLE: 'uploads',
@@ -117,11 +120,11 @@ function lambdas(): (Bundle & { name: string; kind: keyof typeof BUDGET_BYTES })
       kind: entry.endsWith('/api.ts') ? ('api' as const) : ('other' as const),
       entry,
     })),
-    ...Object.values(workflows).flatMap(({ name, tasks }) =>
-      Object.entries(tasks).map(([state, task]) => ({
-        name: `${name}/${state}`,
+    ...Object.values(workflows).flatMap((workflow) =>
+      Object.entries(workflow.tasks).map(([state, task]) => ({
+        name: `${workflow.name}/${state}`,
         kind: 'task' as const,
-        ...taskBundle(task),
+        ...taskBundle(workflow, task),
       })),
     ),
   ];

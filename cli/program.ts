@@ -8,6 +8,7 @@ import {
   showStats,
   watchBatch,
 } from './commands/batches.ts';
+import { runBridge } from './commands/bridge.ts';
 import { deleteFile, download, listFiles, restoreFile, showUsage, verify } from './commands/files.ts';
 import { cancelJob, listJobs, listWorkflows, retryJob, runWorkflow, showJob, watchJob } from './commands/jobs.ts';
 import { createKey, listKeys, revokeKey } from './commands/keys.ts';
@@ -192,6 +193,13 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .argument('[marketplace]')
     .action(action(showStats));
   program.command('workflows').description('the workflows and their inputs').action(action(listWorkflows));
+
+  program
+    .command('bridge')
+    .description('do what jobs ask for on Vinted, by a program of yours: docs/publishing.md')
+    .argument('<program...>', 'gets a command as JSON on stdin, prints its result as JSON; after -- it may have flags')
+    .option('--journal <folder>', 'where what is done is noted (default: ~/.local/state/millrace/bridge)')
+    .action(action(runBridge));
 
   const keys = program.command('keys').description('API keys; they need the root secret or an owner’s key');
   keys

@@ -5,6 +5,7 @@ import { Batches } from './resources/batches.ts';
 import { Files } from './resources/files.ts';
 import { Jobs, Workflows } from './resources/jobs.ts';
 import { Keys } from './resources/keys.ts';
+import { Accounts, Bridge, Products } from './resources/publishing.ts';
 import { Uploads } from './resources/uploads.ts';
 import type { File, Page } from './types.ts';
 import { hashRange } from './upload/hash.ts';
@@ -36,6 +37,9 @@ export class MillraceClient<Source> {
   readonly jobs: Jobs;
   readonly batches: Batches;
   readonly workflows: Workflows;
+  readonly products: Products;
+  readonly accounts: Accounts;
+  readonly bridge: Bridge;
   readonly keys: Keys;
   readonly #platform: Platform<Source>;
   readonly #signal: AbortSignal | undefined;
@@ -52,6 +56,9 @@ export class MillraceClient<Source> {
     this.jobs = new Jobs(api);
     this.batches = new Batches(api);
     this.workflows = new Workflows(api);
+    this.products = new Products(api);
+    this.accounts = new Accounts(api);
+    this.bridge = new Bridge(api);
     this.keys = new Keys(api);
   }
 

@@ -20,6 +20,10 @@ export type Batch = OperationOutput<'getBatch'>;
 export type BatchItem = OperationOutput<'listBatchItems'>['items'][number];
 export type MarketplaceStats = OperationOutput<'getStats'>['items'][number];
 export type JobEvent = ContractJobEvent;
+export type Product = OperationOutput<'getProduct'>;
+export type MarketplaceAccount = OperationOutput<'getAccount'>;
+export type CommandPage = OperationOutput<'listCommands'>;
+export type BridgeCommand = CommandPage['items'][number];
 export type ApiKey = OperationOutput<'listKeys'>['items'][number];
 export type CreatedKey = OperationOutput<'createKey'>;
 
@@ -33,6 +37,13 @@ export type ListBatches = QueryOf<'listBatches'>;
 export type ListBatchItems = QueryOf<'listBatchItems'>;
 export type CreateBatch = BodyOf<'createBatch'>;
 export type ListKeys = QueryOf<'listKeys'>;
+export type ListProducts = QueryOf<'listProducts'>;
+export type ListAccounts = QueryOf<'listAccounts'>;
+export type ListCommands = QueryOf<'listCommands'>;
+export type CreateProduct = BodyOf<'createProduct'>;
+export type CreateAccount = BodyOf<'createAccount'>;
+export type Credentials = BodyOf<'renewCredentials'>['credentials'];
+export type BridgeAnswer = BodyOf<'answerCommand'>;
 export type CreateKey = BodyOf<'createKey'>;
 
 /** A page of a listing, newest first; `next_cursor` is there when more may follow. */

@@ -2,7 +2,17 @@ import * as z from 'zod/mini';
 import { KeyId, TenantId, Timestamp } from './common.ts';
 
 /** What a credential allows; every route names the one that it needs. */
-export const SCOPES = ['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write', 'keys:write'] as const;
+export const SCOPES = [
+  'uploads:read',
+  'uploads:write',
+  'jobs:read',
+  'jobs:write',
+  'products:read',
+  'products:write',
+  /** For a seller's bridge: fetch commands and answer them. */
+  'bridge:write',
+  'keys:write',
+] as const;
 export const Scope = z.enum(SCOPES);
 export type Scope = z.infer<typeof Scope>;
 
@@ -12,8 +22,16 @@ export type Role = z.infer<typeof Role>;
 /** The scopes of a role: of JWTs, whose claim names a role, and of keys that name no scopes. */
 export const ROLE_SCOPES: Record<Role, readonly Scope[]> = {
   owner: SCOPES,
-  editor: ['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write'],
-  viewer: ['uploads:read', 'jobs:read'],
+  editor: [
+    'uploads:read',
+    'uploads:write',
+    'jobs:read',
+    'jobs:write',
+    'products:read',
+    'products:write',
+    'bridge:write',
+  ],
+  viewer: ['uploads:read', 'jobs:read', 'products:read'],
 };
 
 /** How the root secret begins; it is accepted on the routes of keys alone. */

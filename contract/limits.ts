@@ -76,3 +76,8 @@ export const EVENT_LIFETIME_SECONDS = 7 * 24 * 3_600;
 
 /** A request body for the API itself (bytes of files never come here). API Gateway takes 10 MB, a Lambda 6 MB. */
 export const MAX_BODY_BYTES = 4 * MIB;
+
+/** Images of a product: what eBay shows of a listing. */
+export const MAX_PRODUCT_IMAGES = 24;
+/** An image goes to a marketplace in one request, from memory: eBay takes 12 MB, Etsy 20 MB. */
+export const MAX_IMAGE_BYTES = 12_000_000;

@@ -2,6 +2,15 @@ import * as z from 'zod/mini';
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobProgress, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
+import {
+  BridgeAnswer,
+  BridgeCommand,
+  CreateAccount,
+  CreateProduct,
+  MarketplaceAccount,
+  Price,
+  Product,
+} from './publishing.ts';
 import { routes } from './routes.ts';
 import {
   CompleteUpload,
@@ -26,10 +35,14 @@ type Json = Record<string, unknown>;
 const named = {
   ApiKey,
   Artifact,
+  BridgeAnswer,
+  BridgeCommand,
   Checkpoint,
   CompleteUpload,
+  CreateAccount,
   CreateJob,
   CreateKey,
+  CreateProduct,
   CreatedKey,
   Download,
   File,
@@ -38,8 +51,11 @@ const named = {
   JobEvent,
   JobProgress,
   ListedUpload,
+  MarketplaceAccount,
   Orphaned,
   PartToSign,
+  Price,
+  Product,
   ReceivedPart,
   SignParts,
   SignedPart,
@@ -57,6 +73,7 @@ for (const [id, schema] of Object.entries(named)) registry.add(schema, { id });
 const CONTEXTS = {
   uploads: 'Upload sessions and files. Bytes go straight to the object store by presigned URLs.',
   jobs: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
+  publishing: "Products, accounts of marketplaces, and the commands of a seller's bridge.",
   identity: 'API keys, and whether the service answers.',
 };
 

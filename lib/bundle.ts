@@ -1,7 +1,7 @@
 import { copyFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
-import type { TaskEntry } from '../contract/workflows.ts';
+import type { TaskEntry, WorkflowEntry } from '../contract/workflows.ts';
 
 /** What a Lambda's code is made of; paths are from the repository's root. */
 export interface Bundle {
@@ -40,7 +40,9 @@ export function bundle({ entry, alias = {}, assets = [] }: Bundle, folder: strin
   return metafile;
 }
 
-/** The code of a task's Lambda: the generic entry, whose `#task` is the task's module. */
-export function taskBundle(task: TaskEntry): Bundle {
-  return { entry: 'lambdas/jobs/task-entry.ts', alias: { '#task': task.file }, assets: task.assets };
+/** The code of a task's Lambda: the generic entry, whose `#task` is the task's module, `#services` its context's ports. */
+export function taskBundle({ context }: Pick<WorkflowEntry, 'context'>, task: TaskEntry): Bundle {
+  const services = context ? `lambdas/${context}/aws-deps.ts` : 'lambdas/jobs/no-services.ts';
+  const alias = { '#task': task.file, '#services': services };
+  return { entry: 'lambdas/jobs/task-entry.ts', alias, assets: task.assets };
 }

@@ -4,6 +4,7 @@ import { readSettings } from './settings.ts';
 import { EdgeStack } from './stacks/edge-stack.ts';
 import { FoundationStack } from './stacks/foundation-stack.ts';
 import { JobsStack } from './stacks/jobs-stack.ts';
+import { PublishingStack } from './stacks/publishing-stack.ts';
 import { UploadsStack } from './stacks/uploads-stack.ts';
 import { WorkflowStack } from './stacks/workflow-stack.ts';
 
@@ -13,13 +14,22 @@ export function addMillrace(app: App): void {
   const name = (stack: string) => `${settings.prefix}-${stack}`;
   const foundation = new FoundationStack(app, name('foundation'), settings);
   const uploads = new UploadsStack(app, name('uploads'), settings, foundation);
-  const jobs = new JobsStack(app, name('jobs'), { settings, foundation, uploads, workflows: Object.keys(workflows) });
+  const publishing = new PublishingStack(app, name('publishing'), settings, foundation, uploads);
+  const jobs = new JobsStack(app, name('jobs'), {
+    settings,
+    foundation,
+    uploads,
+    publishing,
+    workflows: Object.keys(workflows),
+  });
   for (const workflow of Object.values(workflows)) {
-    new WorkflowStack(app, name(`workflow-${workflow.name}`), { settings, foundation, jobs, workflow });
+    const services = workflow.context && { publishing: publishing.services }[workflow.context];
+    new WorkflowStack(app, name(`workflow-${workflow.name}`), { settings, foundation, jobs, workflow, services });
   }
   new EdgeStack(app, name('edge'), settings, {
     identity: foundation.identityApi,
     uploads: uploads.api,
     jobs: jobs.api,
+    publishing: publishing.api,
   });
 }

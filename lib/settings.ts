@@ -3,6 +3,7 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { en } from 'zod/locales';
 import * as z from 'zod/mini';
 import { DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
 
 z.config(en());
@@ -51,6 +52,8 @@ const Settings = z.strictObject({
   quotas: z.prefault(json(Quotas), {}),
   /** For how long deleted files can be restored; 0: their bytes are deleted at once. */
   deletedFileDays: z._default(json(z.int().check(z.minimum(0), z.maximum(3_650))), DELETED_FILE_DAYS),
+  /** Where the marketplaces are, if not at their own addresses, such as their sandboxes. */
+  marketplaces: z.prefault(json(MarketplaceSettings), {}),
   logRetentionDays: z._default(json(z.enum(RetentionDays)), RetentionDays.ONE_MONTH),
   /** An SNS topic that is told when an alarm goes off, and when it ends; docs/runbook.md says what to do. */
   alarmTopicArn: z.optional(z.string().check(z.startsWith('arn:'))),

@@ -20,6 +20,8 @@ export interface DataFolder {
   readonly database: string;
   readonly objects: string;
   readonly secrets: Secrets;
+  /** Of the `Secrets` port. */
+  readonly secretsFolder: string;
   /** Lets another process use the folder. */
   close(): void;
 }
@@ -41,6 +43,7 @@ export function openDataFolder(path: string): DataFolder {
       database: join(path, 'millrace.db'),
       objects: join(path, 'objects'),
       secrets: readSecrets(path),
+      secretsFolder: join(path, 'secrets'),
       close: () => lock.close(),
     };
   } catch (error) {

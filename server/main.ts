@@ -5,6 +5,7 @@ import * as z from 'zod/mini';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
 import { DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
 import { jsonText } from '../lambdas/runtime/config.ts';
@@ -30,6 +31,9 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --quotas JSON     of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
   --deleted-file-days N
                     for so long deleted files can be restored (default ${DELETED_FILE_DAYS}); 0: not at all
+  --marketplaces JSON
+                    where they are, if not at their own addresses, such as their sandboxes: ebay_url, ebay_media_url,
+                    etsy_url, timeout_seconds
   --data FOLDER     where all data is (default ./.millrace)
   --help
 `;
@@ -81,6 +85,7 @@ interface Options {
   readonly runningJobsPerTenant: number;
   readonly quotas: Quotas;
   readonly deletedFileDays: number;
+  readonly marketplaces: MarketplaceSettings;
   readonly sizeBytes: number;
   readonly once: boolean;
   readonly demo: boolean;
@@ -116,6 +121,7 @@ function readOptions(): Options | undefined {
     runningJobsPerTenant,
     quotas: parseQuotas(values.quotas),
     deletedFileDays,
+    marketplaces: parseMarketplaces(values.marketplaces),
     sizeBytes: parseSize(values.size),
     once: values.once,
     demo: values.demo,
@@ -138,6 +144,7 @@ function parse() {
         data: { type: 'string', default: '.millrace' },
         'running-jobs': { type: 'string', default: String(DEFAULT_RUNNING_JOBS_PER_TENANT) },
         quotas: { type: 'string', default: '{}' },
+        marketplaces: { type: 'string', default: '{}' },
         'deleted-file-days': { type: 'string', default: String(DELETED_FILE_DAYS) },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -158,6 +165,12 @@ function parseQuotas(text: string): Quotas {
   const quotas = jsonText(Quotas).safeParse(text);
   if (quotas.success) return quotas.data;
   throw new SetupError(`--quotas takes JSON such as {"open_sessions":100}, not ${text}`);
+}
+
+function parseMarketplaces(text: string): MarketplaceSettings {
+  const marketplaces = jsonText(MarketplaceSettings).safeParse(text);
+  if (marketplaces.success) return marketplaces.data;
+  throw new SetupError(`--marketplaces takes JSON such as {"ebay_url":"https://api.sandbox.ebay.com"}, not ${text}`);
 }
 
 /** The key in the data folder's credentials, which the CLI reads; made at the first start. */

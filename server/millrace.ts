@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { MarketplaceSettings } from '../contract/publishing.ts';
 import type { Quotas } from '../contract/uploads.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
@@ -7,6 +8,8 @@ import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
 import { createJobsHandlers, type JobsDeps } from '../lambdas/jobs/handlers.ts';
 import { reconcileJobs } from '../lambdas/jobs/reconcile.ts';
 import { settleExecution } from '../lambdas/jobs/settle.ts';
+import { createPublishingHandlers } from '../lambdas/publishing/handlers.ts';
+import { completePublishingInput } from '../lambdas/publishing/products.ts';
 import { createKeyStore, type KeyStore } from '../lambdas/runtime/api-keys.ts';
 import { createAuthenticator, type JwtIssuer } from '../lambdas/runtime/auth.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
@@ -17,6 +20,7 @@ import { sweepUploads } from '../lambdas/uploads/sweep.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { ChangeFeed } from '../platform/embedded/change-feed.ts';
 import { FileObjectStore } from '../platform/embedded/file-object-store.ts';
+import { FileSecrets } from '../platform/embedded/file-secrets.ts';
 import { LocalWorkflows } from '../platform/embedded/local-workflows.ts';
 import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
@@ -51,6 +55,7 @@ export interface MillraceOptions {
   readonly quotas: Quotas;
   /** For how long deleted files can be restored; 0: they can't. */
   readonly deletedFileDays: number;
+  readonly marketplaces: MarketplaceSettings;
 }
 
 export interface RunningMillrace {
@@ -70,6 +75,8 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const identityTable = new SqliteTable({ database, name: 'identity' });
   const uploadsTable = new SqliteTable({ database, name: 'uploads', changes: true });
   const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });
+  const publishingTable = new SqliteTable({ database, name: 'publishing' });
+  const secrets = new FileSecrets({ folder: folder.secretsFolder });
   let url = options.publicUrl ?? '';
   const objects = new FileObjectStore({
     folder: folder.objects,
@@ -87,6 +94,8 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     databaseFile: folder.database,
     objectsFolder: folder.objects,
     logFile,
+    secretsFolder: folder.secretsFolder,
+    marketplaces: options.marketplaces,
     processId,
     modules: taskModules(entries),
   };
@@ -110,16 +119,20 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     clock,
     log,
     findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
+    contexts: {
+      publishing: (tenantId, input) => completePublishingInput({ table: publishingTable }, tenantId, input),
+    },
     entries,
     runningLimit: options.runningJobsPerTenant,
   };
+  const publishing = { table: publishingTable, secrets, workflows, objects, clock, findFile: jobs.findFile };
   const onEnded = settleExecution(jobs);
   const runnersAlive = (runnerId: string) => {
     const [process, runId = ''] = runnerId.split(':');
     return process === processId && pool.isRunning(runId);
   };
   const purgeExpired = async () => {
-    for (const table of [uploadsTable, jobsTable]) await table.purgeExpired(clock.now());
+    for (const table of [uploadsTable, jobsTable, publishingTable]) await table.purgeExpired(clock.now());
   };
   const sweep = async () => {
     const { orphaned } = await sweepUploads(uploads);
@@ -147,6 +160,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
       ...createIdentityHandlers({ keys, clock, version: manifest.version }),
       ...createUploadsHandlers(uploads),
       ...createJobsHandlers(jobs),
+      ...createPublishingHandlers(publishing),
     },
     authenticate: createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log }),
     log,

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { workflows as entries } from '../../contract/workflows.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
 import { systemClock } from '../../platform/system-clock.ts';
+import { completePublishingInput } from '../publishing/products.ts';
 import { openBus, openTable, openWorkflows } from '../runtime/aws-composition.ts';
 import { readConfig } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
@@ -14,6 +15,7 @@ export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): 
     RUNNING_JOBS_PER_TENANT: z.coerce.number().check(z.int()),
   });
   const uploads = { table: openTable('UPLOADS_TABLE') };
+  const publishing = { table: openTable('PUBLISHING_TABLE') };
   return {
     table: openTable('JOBS_TABLE'),
     objects,
@@ -22,6 +24,7 @@ export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): 
     clock: systemClock,
     log,
     findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
+    contexts: { publishing: (tenantId, input) => completePublishingInput(publishing, tenantId, input) },
     entries,
     runningLimit,
   };

@@ -48,7 +48,8 @@ export async function createJob(
 /** A job as it is before it is queued: its input is checked, and its files are found. */
 export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob) {
   const entry = findEntry(deps, body.workflow);
-  const input = parseInput(entry, body);
+  const given = parseInput(entry, body);
+  const input = entry.context ? await deps.contexts[entry.context](tenantId, given) : given;
   const files = await findFiles(deps, tenantId, entry, input);
   const jobId = `job_${deps.clock.newId()}` as JobId;
   const marketplace = entry.marketplaceField ? input[entry.marketplaceField] : undefined;
@@ -123,12 +124,16 @@ async function findFiles(
   input: Record<string, unknown>,
 ): Promise<Record<string, FileRef>> {
   const files: Record<string, FileRef> = {};
-  for (const field of entry.files) {
-    const fileId = input[field];
-    if (fileId === undefined) continue;
-    const file = await deps.findFile(tenantId, String(fileId));
+  for (const [field, fileId] of entry.files.flatMap((name) => fileIdsOf(name, input[name]))) {
+    const file = await deps.findFile(tenantId, fileId);
     if (!file) throw new DomainError('FileNotFoundError', `input.${field}: no such file`, { field: `input.${field}` });
     files[field] = file;
   }
   return files;
+}
+
+/** Of a field that holds an array, the names are `field[0]`, `field[1]`, … */
+function fileIdsOf(field: string, value: unknown): [string, string][] {
+  if (Array.isArray(value)) return value.map((fileId, index) => [`${field}[${index}]`, String(fileId)]);
+  return value === undefined ? [] : [[field, String(value)]];
 }

@@ -16,7 +16,11 @@ export interface JobsDeps {
   readonly clock: Clock;
   readonly log: Log;
   findFile(tenantId: TenantId, fileId: string): Promise<FileRef | undefined>;
+  /** By `WorkflowEntry.context`: completes the input of a job that is created; throws what its caller can mend. */
+  readonly contexts: Readonly<Record<'publishing', CompleteInput>>;
   readonly entries: Readonly<Record<string, WorkflowEntry>>;
   /** Jobs of one tenant that may run at the same time. */
   readonly runningLimit: number;
 }
+
+type CompleteInput = (tenantId: TenantId, input: Record<string, unknown>) => Promise<Record<string, unknown>>;

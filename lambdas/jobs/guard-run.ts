@@ -19,6 +19,8 @@ export interface TaskDeps {
   readonly objects: ObjectStore;
   readonly clock: Clock;
   readonly log: Log;
+  /** For the tasks of workflows that have a context, by its name. */
+  readonly services?: Readonly<Record<string, unknown>>;
 }
 
 export interface TaskRuntime {

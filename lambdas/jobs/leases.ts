@@ -44,7 +44,7 @@ export async function claimTask(
       started_at: now.toISOString(),
     },
     add: { attempts: 1 },
-    remove: ['ended_at', 'error'],
+    remove: ['ended_at', 'error', 'retry_after_seconds'],
   });
   if (!claimed.item) throw new Error(`${key.sk} is not in the ledger: plan it, or add it before it runs`);
   const task = asTask(claimed.item);
@@ -93,6 +93,17 @@ export async function closeTask(
   if (closed.ok) return;
   // Unless the answer to our own write was lost on the way.
   if (closed.item?.runner !== runnerId || closed.item.state !== state) throw leaseLost(key);
+}
+
+/** Gives a task back that waits: it stays running, and its next run can claim it at once. */
+export async function restTask({ table }: LeaseDeps, key: Key, runnerId: string): Promise<void> {
+  const rested = await table.write({
+    op: 'update',
+    key,
+    if: { runner: runnerId, state: 'running' },
+    set: { lease_until: 0 },
+  });
+  if (!rested.ok) throw leaseLost(key);
 }
 
 /** Has a runner that is known to be dead lose its task at once. */

@@ -89,6 +89,8 @@ export type TaskRecord = {
   readonly started_at?: string;
   readonly ended_at?: string;
   readonly error?: { readonly code: string; readonly message: string };
+  /** Of a failure that can't heal before: the job's next attempt is due then. */
+  readonly retry_after_seconds?: number;
   readonly output?: Value;
   readonly counts?: Readonly<Record<string, number>>;
   readonly gauges?: Readonly<Record<string, number>>;

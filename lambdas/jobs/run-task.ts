@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
+import type { WorkflowEntry } from '../../contract/workflows.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
 import {
@@ -13,10 +14,10 @@ import {
   type TaskRuntime,
 } from './guard-run.ts';
 import { openJobCheckpoints } from './job-checkpoints.ts';
-import { claimTask, closeTask } from './leases.ts';
+import { claimTask, closeTask, restTask } from './leases.ts';
 import { createOnce } from './once.ts';
 import { artifactKey, type JobRecord } from './records.ts';
-import type { TaskContext, TaskDefinition } from './task-api.ts';
+import type { TaskContext, TaskDefinition, WaitDefinition } from './task-api.ts';
 import { addTasks, addUp, checkResult, eachTask, readOutputs, stepOrders, taskId, taskKey } from './tasks.ts';
 
 /** The longest a task may compute without a tick. */
@@ -29,6 +30,8 @@ const NAME = /^[a-z0-9._-]{1,128}$/;
 const TaskPayload = z.object({
   job: z.object({ tenant_id: TenantId, job_id: JobId, attempt: z.int(), leg: z.int() }),
   item: z.optional(z.int().check(z.minimum(0))),
+  /** Of a state that waits for it. */
+  token: z.optional(z.string()),
 });
 
 type OrderOf = (step: string) => number;
@@ -37,7 +40,7 @@ type OrderOf = (step: string) => number;
  * Runs a task of a job and keeps its result in the ledger; a completed task answers with the result it has.
  * What it throws has the error's code as its name, for the state machine's Retry and Catch.
  */
-export type RunTask = (task: TaskDefinition, payload: unknown, runtime: TaskRuntime) => Promise<Value>;
+export type RunTask = (task: TaskDefinition | WaitDefinition, payload: unknown, runtime: TaskRuntime) => Promise<Value>;
 
 /** Runs the tasks of a process: it remembers of its jobs what a claim needs to know of them. */
 export function createTaskRunner(deps: TaskDeps): RunTask {
@@ -56,11 +59,28 @@ export function createTaskRunner(deps: TaskDeps): RunTask {
   }
 
   return async (task, payload, runtime) => {
-    const { job: execution, item } = TaskPayload.parse(payload);
+    const { job: execution, item, token } = TaskPayload.parse(payload);
     if (runtime.signal.aborted) throw cancelled();
+    if ('wait' in task) return waitForAnswer(deps, task, execution, token);
     const orderOf = await findOrder(task, execution);
     return runTask(deps, { task, execution, item, orderOf, runtime });
   };
+}
+
+async function waitForAnswer(
+  deps: TaskDeps,
+  { workflow, wait }: WaitDefinition,
+  execution: ExecutionRef,
+  token: string | undefined,
+): Promise<Value> {
+  if (token === undefined) throw new Error(`a state of ${workflow.name} waits, but gives no token`);
+  const { tenant_id: tenantId, job_id: jobId } = await readRunningJob(deps.table, execution);
+  await wait({ tenantId, jobId, token, services: servicesOf(deps, workflow) });
+  return null;
+}
+
+function servicesOf({ services = {} }: TaskDeps, { context }: WorkflowEntry): unknown {
+  return context && services[context];
 }
 
 interface TaskRun {
@@ -94,7 +114,9 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
     // After the claim: what has ended or cancelled the job without a look at this lease is seen here, so none is missed.
     const job = await readRunningJob(deps.table, execution);
     const input = workflow.input.parse(job.input);
-    const ctx = createContext(deps, { job, input, item, orderOf, guard, counts, gauges, once, checkpoints, deadline });
+    const services = servicesOf(deps, workflow);
+    const run = { job, input, item, orderOf, services, guard, counts, gauges, once, checkpoints, deadline };
+    const ctx = createContext(deps, run);
     const output = checkResult(`the output of ${id}`, await Promise.race([task.run(ctx), guard.timedOut]));
     await closeTask(deps, key, runtime.runnerId, 'completed', { output, counts, gauges });
     await checkpoints.clear();
@@ -102,10 +124,16 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
   } catch (thrown) {
     const error = toDomainError(guard.signal.aborted ? guard.signal.reason : thrown);
     if (error.code === 'LeaseLostError') throw error;
+    if (error.code === 'TaskWaitingError') {
+      await restTask(deps, key, runtime.runnerId);
+      throw error;
+    }
     if (error.code === 'InternalError') deps.log.error('task failed by a defect', { ...fields, error: thrown });
     const state = error.code === 'JobCancelledError' ? 'cancelled' : 'failed';
-    const { code, message } = error;
-    await closeTask(deps, key, runtime.runnerId, state, { error: { code, message } });
+    const { code, message, details } = error;
+    const set: Record<string, Value> = { error: { code, message } };
+    if (typeof details.retry_after_seconds === 'number') set.retry_after_seconds = details.retry_after_seconds;
+    await closeTask(deps, key, runtime.runnerId, state, set);
     throw error;
   } finally {
     guard.end();
@@ -123,6 +151,7 @@ interface Run {
   readonly input: Record<string, unknown>;
   readonly item: number | undefined;
   readonly orderOf: OrderOf;
+  readonly services: unknown;
   readonly guard: Guard;
   readonly counts: Record<string, number>;
   readonly gauges: Record<string, number>;
@@ -135,7 +164,7 @@ const folderOf = ({ tenant_id, job_id }: ExecutionRef) => `tenant/${tenant_id}/j
 
 function createContext(
   deps: TaskDeps,
-  { job, input, item, orderOf, guard, counts, gauges, once, checkpoints, deadline }: Run,
+  { job, input, item, orderOf, services, guard, counts, gauges, once, checkpoints, deadline }: Run,
 ): TaskContext<unknown> {
   const { table, objects, clock } = deps;
   const { tenant_id: tenantId, job_id: jobId } = job;
@@ -148,6 +177,7 @@ function createContext(
     input,
     files: job.files,
     objects,
+    services,
     signal: guard.signal,
     remaining: () => Math.max(0, deadline.getTime() - clock.now().getTime()),
     tick: guard.tick,

@@ -16,6 +16,8 @@ import { addMeasures, eachTask } from './tasks.ts';
 const MAX_INTERRUPTIONS = 20;
 /** The first automatic retry is due after this long, each further one after twice as long. */
 const FIRST_RETRY_DELAY_MS = 1_000;
+/** Whoever is outside may ask for a longer pause, up to a day. */
+const MAX_RETRY_AFTER_SECONDS = 86_400;
 /** The default of three automatic retries is due within this; a function that waits longer costs more than it is worth. */
 const MAX_WAIT_MS = 5_000;
 const MAX_MESSAGE_LENGTH = 2_000;
@@ -118,16 +120,17 @@ async function startLeg(deps: JobsDeps, job: JobRecord, change: Readonly<Record<
 async function endJob(deps: JobsDeps, job: JobRecord, execution: Execution): Promise<boolean> {
   const ledger = await readLedger(deps, job);
   if (execution.state !== 'succeeded' || ledger.error) {
-    return failJob(deps, job, ledger.error ?? executionError(execution));
+    return failJob(deps, job, ledger.error ?? executionError(execution), ledger.retryAfterSeconds);
   }
   const moved = await moveJob(deps, job, 'complete', { set: { final_counts: ledger.counts } });
   return moved.outcome === 'moved';
 }
 
-async function failJob(deps: JobsDeps, job: JobRecord, error: JobError): Promise<boolean> {
+async function failJob(deps: JobsDeps, job: JobRecord, error: JobError, retryAfterSeconds = 0): Promise<boolean> {
   const again = errorHeals(error.code) && job.retry_count < job.max_retries;
   const { set, remove } = newAttempt(job);
-  const due = deps.clock.now().getTime() + FIRST_RETRY_DELAY_MS * 2 ** job.retry_count;
+  const asked = Math.min(retryAfterSeconds, MAX_RETRY_AFTER_SECONDS) * 1_000;
+  const due = deps.clock.now().getTime() + Math.max(asked, FIRST_RETRY_DELAY_MS * 2 ** job.retry_count);
   const retry = { ...set, error, retry_count: job.retry_count + 1, due_at: new Date(due).toISOString() };
   const moved = again
     ? await moveJob(deps, job, 'requeue', { set: retry, remove })
@@ -135,9 +138,16 @@ async function failJob(deps: JobsDeps, job: JobRecord, error: JobError): Promise
   return moved.outcome === 'moved';
 }
 
+interface Ledger {
+  readonly error?: JobError;
+  readonly retryAfterSeconds: number;
+  readonly counts: Counts;
+}
+
 /** What the tasks say: the first that failed in this attempt, and how many are done. */
-async function readLedger(deps: JobsDeps, job: JobRecord): Promise<{ error?: JobError; counts: Counts }> {
+async function readLedger(deps: JobsDeps, job: JobRecord): Promise<Ledger> {
   let error: JobError | undefined;
+  let retryAfterSeconds = 0;
   let completed = 0;
   let total = 0;
   const detail: Record<string, number> = {};
@@ -148,9 +158,10 @@ async function readLedger(deps: JobsDeps, job: JobRecord): Promise<{ error?: Job
       addMeasures(detail, task);
     } else if (task.state === 'failed' && task.job_attempt === job.attempt && task.error) {
       error ??= { ...task.error, task: task.task_id };
+      retryAfterSeconds = Math.max(retryAfterSeconds, task.retry_after_seconds ?? 0);
     }
   }
-  return { ...(error ? { error } : {}), counts: { completed, total, detail } };
+  return { ...(error ? { error } : {}), retryAfterSeconds, counts: { completed, total, detail } };
 }
 
 /** Of an execution that ended before any task could record why: a timeout, a lost process, a wrong definition. */

@@ -14,9 +14,11 @@ export interface TaskContext<Input> {
   readonly item: number | undefined;
   /** The job's input, as its workflow's schema parses it. */
   readonly input: Input;
-  /** The files that the input names, by field. */
+  /** The files that the input names, by field; those of an array by `field[0]`, `field[1]`, … */
   readonly files: Readonly<Record<string, FileRef>>;
   readonly objects: ObjectStore;
+  /** What the workflow's context works with; undefined for a workflow without one. */
+  readonly services: unknown;
   /** Aborted when the job is cancelled, its execution ends or the time is up. */
   readonly signal: AbortSignal;
   /** Milliseconds until the task's time is up. */
@@ -96,6 +98,20 @@ export interface TaskDefinition<Input = unknown> {
   readonly step: string;
   /** The result is kept in the ledger (at most 200 KB of JSON) and is what the state machine gets, now and at every retry. */
   readonly run: (ctx: TaskContext<Input>) => Promise<Value>;
+}
+
+/**
+ * A state that waits for its task token (`…lambda:invoke.waitForTaskToken`): `wait` hands the token to whoever answers it,
+ * and ends. It is no step of the job. A step that can't go on before that throws `TaskWaitingError`: its task stays
+ * running, and the state machine runs it again after the wait.
+ */
+export interface WaitDefinition {
+  readonly workflow: WorkflowEntry;
+  readonly wait: (ctx: WaitContext) => Promise<void>;
+}
+
+interface WaitContext extends Pick<TaskContext<unknown>, 'tenantId' | 'jobId' | 'services'> {
+  readonly token: string;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { STSClient } from '@aws-sdk/client-sts';
 import * as z from 'zod/mini';
@@ -7,6 +8,7 @@ import { DynamoTable } from '../../platform/aws/dynamo-table.ts';
 import { EventBridgeBus } from '../../platform/aws/eventbridge-bus.ts';
 import { createS3Client, S3ObjectStore } from '../../platform/aws/s3-object-store.ts';
 import { assumedRoleCredentials, S3Presigner } from '../../platform/aws/s3-presign.ts';
+import { SecretsManagerSecrets } from '../../platform/aws/secrets-manager-secrets.ts';
 import { SfnWorkflows } from '../../platform/aws/sfn-workflows.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { createKeyStore, type KeyStore } from './api-keys.ts';
@@ -27,7 +29,9 @@ const S3Config = {
 /** A table answers in milliseconds: a connection that hangs is given up while its caller still waits, and tried again. */
 const PATIENCE = { connectionTimeout: 2_000, requestTimeout: 8_000, throwOnRequestTimeout: true };
 
-export function openTable(variable: 'IDENTITY_TABLE' | 'UPLOADS_TABLE' | 'JOBS_TABLE'): DynamoTable {
+type TableVariable = 'IDENTITY_TABLE' | 'UPLOADS_TABLE' | 'JOBS_TABLE' | 'PUBLISHING_TABLE';
+
+export function openTable(variable: TableVariable): DynamoTable {
   const config: Record<string, string> = readConfig({ [variable]: z.string() });
   return new DynamoTable({
     client: new DynamoDBClient({ requestHandler: PATIENCE }),
@@ -73,6 +77,12 @@ export function openLog(name: string): Log {
 export function openBus(): EventBridgeBus {
   const config = readConfig({ BUS_NAME: z.string() });
   return new EventBridgeBus({ client: new EventBridgeClient(), busName: config.BUS_NAME });
+}
+
+/** The context's secrets: their names begin with a prefix of its own. */
+export function openSecrets(): SecretsManagerSecrets {
+  const { SECRETS_PREFIX: prefix } = readConfig({ SECRETS_PREFIX: z.string() });
+  return new SecretsManagerSecrets({ client: new SecretsManagerClient(), prefix });
 }
 
 export function openWorkflows(): SfnWorkflows {

@@ -41,7 +41,7 @@ interface AnyRoute {
   readonly params: z.ZodMiniObject;
   readonly query: z.ZodMiniObject;
   readonly headers: z.ZodMiniObject;
-  readonly body: z.ZodMiniObject;
+  readonly body: z.ZodMiniType;
   readonly hasBody: boolean;
   readonly responses: Readonly<Record<number, z.ZodMiniType | null>>;
   readonly errors: readonly ErrorCode[];
@@ -134,7 +134,7 @@ async function parseInput(route: AnyRoute, request: RawRequest): Promise<Operati
   if (!params.success) throw unknownId(route);
 
   const problems: Problem[] = [];
-  const parse = (schema: z.ZodMiniObject, value: unknown, whole: string): unknown => {
+  const parse = (schema: z.ZodMiniType, value: unknown, whole: string): unknown => {
     const parsed = schema.safeParse(value);
     if (!parsed.success) problems.push(...problemsOf(parsed.error, whole));
     return parsed.data;

@@ -12,7 +12,7 @@ interface IdempotentRequest {
   readonly key: string;
   readonly body: object;
   /** The attribute, and the detail of the error, that names what the request made. */
-  readonly idField: 'upload_id' | 'job_id' | 'batch_id';
+  readonly idField: 'upload_id' | 'job_id' | 'batch_id' | 'product_id';
 }
 
 interface EarlierRequest {

@@ -1,5 +1,5 @@
 import type { Construct } from 'constructs';
-import type { TaskEntry } from '../../contract/workflows.ts';
+import type { TaskEntry, WorkflowEntry } from '../../contract/workflows.ts';
 import { taskBundle } from '../bundle.ts';
 import type { Settings } from '../settings.ts';
 import { NodeFunction } from './node-function.ts';
@@ -8,17 +8,18 @@ export interface TaskFunctionProps {
   readonly settings: Settings;
   /** `<workflow>: <state>`. */
   readonly description: string;
+  readonly workflow: WorkflowEntry;
   readonly task: TaskEntry;
   readonly environment: Readonly<Record<string, string>>;
 }
 
 /** The Lambda of one Task state: the generic entry, bundled with the task's module. */
 export class TaskFunction extends NodeFunction {
-  constructor(scope: Construct, id: string, { settings, description, task, environment }: TaskFunctionProps) {
+  constructor(scope: Construct, id: string, { settings, description, workflow, task, environment }: TaskFunctionProps) {
     super(scope, id, {
       settings,
       description,
-      ...taskBundle(task),
+      ...taskBundle(workflow, task),
       memoryMiB: task.memoryMiB ?? 1_024,
       timeoutSeconds: task.timeoutSeconds ?? 300,
       environment,

@@ -13,12 +13,14 @@ import { RunbookAlarm } from '../constructs/runbook-alarm.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
 import { type Settings, stateMachineName } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
+import type { PublishingStack } from './publishing-stack.ts';
 import type { UploadsStack } from './uploads-stack.ts';
 
 interface JobsStackProps {
   readonly settings: Settings;
   readonly foundation: FoundationStack;
   readonly uploads: UploadsStack;
+  readonly publishing: PublishingStack;
   /** Names of the workflows. Their state machines are known by name, so that their stacks can come later. */
   readonly workflows: readonly string[];
 }
@@ -28,7 +30,7 @@ export class JobsStack extends Stack {
   readonly table: ContextTable;
   readonly api: NodeFunction;
 
-  constructor(app: App, id: string, { settings, foundation, uploads, workflows }: JobsStackProps) {
+  constructor(app: App, id: string, { settings, foundation, uploads, publishing, workflows }: JobsStackProps) {
     super(app, id, { description: 'Millrace: jobs and tasks' });
     const { bucket, bus } = foundation;
     this.table = new ContextTable(this, 'Jobs', settings);
@@ -37,6 +39,7 @@ export class JobsStack extends Stack {
     const environment = {
       JOBS_TABLE: this.table.table.tableName,
       UPLOADS_TABLE: uploads.table.table.tableName,
+      PUBLISHING_TABLE: publishing.table.table.tableName,
       BUS_NAME: bus.eventBusName,
       STATE_MACHINE_ARN_PREFIX: executions.arnPrefix,
       RUNNING_JOBS_PER_TENANT: String(settings.runningJobsPerTenant),
@@ -103,7 +106,10 @@ export class JobsStack extends Stack {
     runEvery(reconcile, Duration.minutes(1), deadLetters);
 
     for (const worker of [this.api, feed, settle, reconcile]) this.table.allowReadAndWrite(worker.role);
-    for (const creator of [this.api, feed, reconcile]) uploads.table.allowRead(creator.role);
+    for (const creator of [this.api, feed, reconcile]) {
+      uploads.table.allowRead(creator.role);
+      publishing.table.allowRead(creator.role);
+    }
     bucket.allowObjects(this.api.role, 'tenant/*/uploads/*', 'Get');
     bucket.allowObjects(this.api.role, 'tenant/*/batches/*', 'Put', 'Delete');
     for (const worker of [feed, reconcile]) bucket.allowObjects(worker.role, 'tenant/*/batches/*', 'Get', 'Delete');

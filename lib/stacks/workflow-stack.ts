@@ -1,4 +1,5 @@
 import { type App, Stack } from 'aws-cdk-lib';
+import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { WorkflowEntry } from '../../contract/workflows.ts';
 import { TaskFunction } from '../constructs/task-function.ts';
 import { Workflow } from '../constructs/workflow.ts';
@@ -6,21 +7,34 @@ import { type Settings, stateMachineName } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { JobsStack } from './jobs-stack.ts';
 
+/** What a context gives the tasks of its workflow: `openServices` of its `aws-deps.ts` needs it. */
+export interface TaskServices {
+  readonly environment: Readonly<Record<string, string>>;
+  allow(role: IRole, stack: Stack): void;
+}
+
 interface WorkflowStackProps {
   readonly settings: Settings;
   readonly foundation: FoundationStack;
   readonly jobs: JobsStack;
   readonly workflow: WorkflowEntry;
+  /** Of the workflow's context. */
+  readonly services?: TaskServices | undefined;
 }
 
 /** One workflow: its state machine and the Lambdas of its tasks. */
 export class WorkflowStack extends Stack {
-  constructor(app: App, id: string, { settings, foundation, jobs, workflow }: WorkflowStackProps) {
+  constructor(app: App, id: string, { settings, foundation, jobs, workflow, services }: WorkflowStackProps) {
     super(app, id, { description: `Millrace: workflow ${workflow.name}` });
-    const environment = { JOBS_TABLE: jobs.table.table.tableName, ...foundation.bucketEnvironment };
+    const environment = {
+      JOBS_TABLE: jobs.table.table.tableName,
+      ...foundation.bucketEnvironment,
+      ...services?.environment,
+    };
     const functions = Object.entries(workflow.tasks).map(([state, task]) => {
       const description = `${workflow.name}: ${state}`;
-      const taskFunction = new TaskFunction(this, state, { settings, description, task, environment });
+      const taskFunction = new TaskFunction(this, state, { settings, description, workflow, task, environment });
+      services?.allow(taskFunction.role, this);
       jobs.table.allowReadAndWrite(taskFunction.role);
       foundation.bucket.allowObjects(taskFunction.role, 'tenant/*', 'Get');
       foundation.bucket.allowObjects(taskFunction.role, 'tenant/*/jobs/*', 'Put', 'Delete');

@@ -4,10 +4,15 @@ import {
   ExecutionAlreadyExists,
   ExecutionDoesNotExist,
   type ExecutionStatus,
+  InvalidToken,
+  SendTaskHeartbeatCommand,
+  SendTaskSuccessCommand,
   type SFNClient,
   StartExecutionCommand,
   StateMachineDoesNotExist,
   StopExecutionCommand,
+  TaskDoesNotExist,
+  TaskTimedOut,
 } from '@aws-sdk/client-sfn';
 import * as z from 'zod/mini';
 import { DomainError } from '../../contract/errors.ts';
@@ -87,8 +92,30 @@ export class SfnWorkflows implements Workflows {
     }
   }
 
+  answer({ token, output }: { token: string; output: Value }): Promise<boolean> {
+    return unlessGone(() =>
+      this.#client.send(new SendTaskSuccessCommand({ taskToken: token, output: JSON.stringify(output) })),
+    );
+  }
+
+  heartbeat({ token }: { token: string }): Promise<boolean> {
+    return unlessGone(() => this.#client.send(new SendTaskHeartbeatCommand({ taskToken: token })));
+  }
+
   #executionArn(workflow: string, name: string): string {
     return `${(this.#prefix + workflow).replace(':stateMachine:', ':execution:')}:${name}`;
+  }
+}
+
+/** Whether the token's state was waiting. */
+async function unlessGone(call: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await call();
+    return true;
+  } catch (error) {
+    if (error instanceof TaskTimedOut || error instanceof TaskDoesNotExist || error instanceof InvalidToken)
+      return false;
+    throw error;
   }
 }
 

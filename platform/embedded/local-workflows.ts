@@ -11,6 +11,7 @@ import { namedError } from './named-error.ts';
 import { orBusy } from './open-database.ts';
 import { compileStateMachine, MAX_TIMER_MS, type RunnableMachine } from './state-machine.ts';
 import type { TaskPool } from './task-pool.ts';
+import { TaskTokens } from './task-tokens.ts';
 
 const NAME_LIFETIME_MS = 90 * 24 * 3_600_000;
 
@@ -28,6 +29,7 @@ export class LocalWorkflows implements Workflows {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #sql: ReturnType<typeof prepareStatements>;
+  readonly #tokens = new TaskTokens();
   readonly #running = new Map<string, { control: AbortController; done: Promise<void> }>();
   #closed = false;
 
@@ -95,6 +97,14 @@ export class LocalWorkflows implements Workflows {
     return orBusy(() => this.#read({ workflow, name }));
   }
 
+  async answer({ token, output }: { token: string; output: Value }): Promise<boolean> {
+    return this.#tokens.answer(token, output);
+  }
+
+  async heartbeat({ token }: { token: string }): Promise<boolean> {
+    return this.#tokens.heartbeat(token);
+  }
+
   /** Starts nothing more and ends what runs: tasks have 3 s to heed their signal. `recover` takes it up. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -131,6 +141,7 @@ export class LocalWorkflows implements Workflows {
         signal: control.signal,
         context: { Execution: { Name: id.name }, StateMachine: { Name: id.workflow } },
         runTask: (call) => this.#pool.run({ workflow: id.workflow, ...call }),
+        openToken: (times) => this.#tokens.open(times),
       });
       return { state: 'succeeded', output };
     } catch (error) {

@@ -2,6 +2,7 @@ import { ExecutionError, StateMachine, type StateMachineDefinition } from 'aws-l
 import type { Value } from '../ports/table.ts';
 import { MAX_STATE_BYTES } from '../ports/workflow-bounds.ts';
 import { namedError } from './named-error.ts';
+import type { TokenTimes, TokenWait } from './task-tokens.ts';
 
 /** The longest that setTimeout takes: 24.8 days. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -10,6 +11,7 @@ const NO_TIMEOUT_SECONDS = Math.floor(MAX_TIMER_MS / 1_000);
 /** Of an inline Map (AWS). */
 const MAX_MAP_CONCURRENCY = 40;
 const INVOKE = 'arn:aws:states:::lambda:invoke';
+const INVOKE_AND_WAIT = `${INVOKE}.waitForTaskToken`;
 
 interface TaskCall {
   readonly state: string;
@@ -25,6 +27,7 @@ export interface MachineRun {
   /** The context object, `$$`. */
   readonly context: Readonly<Record<string, unknown>>;
   readonly runTask: (call: TaskCall) => Promise<Value>;
+  readonly openToken: (times: TokenTimes) => TokenWait;
 }
 
 /** Stands in for a Task, Map or Parallel state: gets the state's input or parameters, answers its result. */
@@ -108,6 +111,11 @@ function machineOf(definition: Definition): StateMachine {
 /** A state as the interpreter gets it: Map and Parallel as Tasks. */
 function plainState(name: string, state: State): { state: State; work?: Work } {
   const asTask = (rest: State) => ({ ...rest, Type: 'Task', Resource: INVOKE, TimeoutSeconds: NO_TIMEOUT_SECONDS });
+  if (state.Type === 'Task' && state.Resource === INVOKE_AND_WAIT) {
+    // The interpreter knows no `$$.Task.Token`.
+    const { Parameters, HeartbeatSeconds, ...rest } = state;
+    return { state: asTask(rest), work: waitingWork(name, state) };
+  }
   if (state.Type === 'Task') return { state: asTask(state), work: taskWork(name, state) };
   if (state.Type === 'Parallel') {
     const { Branches, ...rest } = state;
@@ -142,6 +150,25 @@ function taskWork(name: string, state: State): Work {
       throw namedError('States.DataLimitExceeded', message);
     }
     return { Payload: result };
+  };
+}
+
+/** Runs the task, whose result is nothing, and waits for the answer to its token. */
+function waitingWork(name: string, state: State): Work {
+  if (typeof state.TimeoutSeconds !== 'number') throw new Error(`${name}: a Task has TimeoutSeconds`);
+  const timeoutMs = state.TimeoutSeconds * 1_000;
+  const heartbeatMs = typeof state.HeartbeatSeconds === 'number' ? state.HeartbeatSeconds * 1_000 : undefined;
+  const parametersOf = evaluation({ Parameters: state.Parameters });
+  return async (input, { context, runTask, openToken, signal }) => {
+    const wait = openToken({ state: name, heartbeatMs, timeoutMs, signal });
+    try {
+      const parameters = await parametersOf(input, { ...context, Task: { Token: wait.token } });
+      const { Payload = {} } = parameters as { Payload?: Value };
+      await runTask({ state: name, payload: Payload, timeoutMs, signal });
+      return await wait.answered;
+    } finally {
+      wait.end();
+    }
   };
 }
 

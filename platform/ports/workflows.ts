@@ -31,6 +31,15 @@ export interface Workflows {
 
   /** Undefined if there is no such execution. */
   describe(input: { workflow: string; name: string }): Promise<Execution | undefined>;
+
+  /**
+   * Ends the wait of a Task state (`…lambda:invoke.waitForTaskToken`) that gave its task this token; `output` is its result.
+   * False if nobody waits for it any more: it was answered, its heartbeat failed or its execution ended.
+   */
+  answer(input: { token: string; output: Value }): Promise<boolean>;
+
+  /** Has the state's HeartbeatSeconds begin anew; false as above. */
+  heartbeat(input: { token: string }): Promise<boolean>;
 }
 
 /** Told at least once for each execution that ended. */

@@ -1,11 +1,12 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { compileStateMachine } from '../../platform/embedded/state-machine.ts';
 import type { Value } from '../../platform/ports/table.ts';
-import { machine, mapState, taskState } from '../support/workflow-machines.ts';
+import { machine, mapState, taskState, waitingState } from '../support/workflow-machines.ts';
 import { ending, type LocalWorld, openLocalWorld, type TaskOrder, type WorkerNote } from '../support/workflow-world.ts';
 
 const RETRY_BUSY = [{ ErrorEquals: ['TaskBusyError'], IntervalSeconds: 1, MaxAttempts: 2, BackoffRate: 1 }];
@@ -35,6 +36,11 @@ const DEFINITIONS = {
       Next: 'After',
     }),
     After: taskState({ Parameters: { FunctionName: 'worker', Payload: { do: 'echo' } } }),
+  }),
+  waiting: machine({ Wait: waitingState({ ResultPath: '$.answer' }) }),
+  beating: machine({
+    Wait: waitingState({ HeartbeatSeconds: 1, Catch: [{ ErrorEquals: ['States.HeartbeatTimeout'], Next: 'Silent' }] }),
+    Silent: { Type: 'Pass', Result: 'silent', End: true },
   }),
   mended: machine({
     Each: mapState(2, {
@@ -111,6 +117,44 @@ describe('embedded workflows', () => {
       state: 'failed',
       error: { name: 'InputDataError', cause: 'row 7 has no columns' },
     });
+  });
+
+  const tokenOf = async (run: Awaited<ReturnType<typeof start>>) =>
+    vi.waitFor(() => run.notes().find(({ token }) => token)?.token ?? Promise.reject(new Error('no token yet')), 5_000);
+
+  it('waits for the answer to a token, which is the result; a second answer reaches nobody', async () => {
+    const run = await start('waiting', { do: 'echo' });
+    const token = await tokenOf(run);
+    expect(await world.workflows.describe({ workflow: 'waiting', name: run.name })).toMatchObject({ state: 'running' });
+    expect(await world.workflows.answer({ token, output: { listing: 7 } })).toBe(true);
+    expect(await world.workflows.answer({ token, output: { listing: 8 } })).toBe(false);
+    expect(await world.workflows.heartbeat({ token })).toBe(false);
+    expect(await run.ending()).toMatchObject({ state: 'succeeded', output: { do: 'echo', answer: { listing: 7 } } });
+  });
+
+  it('fails a state whose task fails, whatever its token', async () => {
+    const run = await start('waiting', { do: 'fail' });
+    expect(await run.ending()).toMatchObject({ state: 'failed', error: { name: 'InputDataError' } });
+    expect(await world.workflows.answer({ token: await tokenOf(run), output: null })).toBe(false);
+  });
+
+  it('waits for as long as it hears heartbeats, and no longer', async () => {
+    const run = await start('beating', { do: 'echo' });
+    const token = await tokenOf(run);
+    for (const until = Date.now() + 1_800; Date.now() < until; await sleep(200)) {
+      expect(await world.workflows.heartbeat({ token })).toBe(true);
+    }
+    expect(await run.ending()).toMatchObject({ state: 'succeeded', output: 'silent' });
+    expect(await world.workflows.heartbeat({ token })).toBe(false);
+  });
+
+  it('stops an execution that waits for an answer', async () => {
+    const run = await start('waiting', { do: 'echo' });
+    const token = await tokenOf(run);
+    await world.workflows.stop({ workflow: 'waiting', name: run.name, cause: 'enough' });
+    await run.told();
+    expect(await run.ending()).toMatchObject({ state: 'aborted' });
+    expect(await world.workflows.answer({ token, output: null })).toBe(false);
   });
 
   it('retries by the name of the error, and no other', async () => {

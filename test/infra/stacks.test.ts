@@ -14,7 +14,7 @@ const one = (type: string) => of(type)[0]?.properties;
 describe('tables', () => {
   test('are encrypted, recoverable, protected, with a stream, a ttl and two indexes', () => {
     const tables = of('AWS::DynamoDB::Table');
-    expect(tables).toHaveLength(3);
+    expect(tables).toHaveLength(4);
     for (const { properties } of tables) {
       expect(properties).toMatchObject({
         BillingMode: 'PAY_PER_REQUEST',
@@ -177,7 +177,7 @@ describe('functions', () => {
   test('run on arm64 and Node.js 24, are traced, and write to a log with an end', () => {
     const functions = of('AWS::Lambda::Function');
     const tasks = Object.values(workflows).flatMap((workflow) => Object.keys(workflow.tasks));
-    expect(functions).toHaveLength(8 + tasks.length);
+    expect(functions).toHaveLength(9 + tasks.length);
     for (const { properties } of functions) {
       expect(properties).toMatchObject({
         Runtime: 'nodejs24.x',
@@ -191,7 +191,7 @@ describe('functions', () => {
 
   test('that answer requests give up before API Gateway does', () => {
     const apis = of('AWS::Lambda::Function').filter(({ properties }) => properties.Description.startsWith('API:'));
-    expect(apis).toHaveLength(3);
+    expect(apis).toHaveLength(4);
     for (const { properties } of apis) expect(properties.Timeout).toBeLessThan(29);
   });
 
@@ -247,15 +247,19 @@ describe('permissions', () => {
     const writes = statements.filter((statement) => actionsOf(statement).includes('dynamodb:PutItem'));
     // One statement may be for several tables.
     const tables = (resource: unknown) =>
-      JSON.stringify(resource).match(/(Identity|Uploads|Jobs)(?=Table[0-9A-F]{8})/g);
+      JSON.stringify(resource).match(/(Identity|Uploads|Jobs|Publishing)(?=Table[0-9A-F]{8})/g);
     const written = writes.flatMap(({ id, Resource }) =>
       (tables(Resource) ?? ['?']).map((table) => `${id.split('/')[0]}: ${table}`),
     );
     expect([...new Set(written)].sort()).toEqual([
       'millrace-foundation: Identity',
       'millrace-jobs: Jobs',
+      'millrace-publishing: Publishing',
       'millrace-uploads: Uploads',
       ...Object.keys(workflows).map((name) => `millrace-workflow-${name}: Jobs`),
+      // Its tasks send commands to bridges.
+      'millrace-workflow-publishing: Publishing',
+      'millrace-workflow-training: Jobs',
     ]);
   });
 
@@ -296,7 +300,12 @@ describe('API', () => {
     expect(proxied.map(({ route }) => route).sort()).toEqual(
       contract.map(({ method, path }) => `${method} ${path}`).sort(),
     );
-    const stacks = { identity: 'millrace-foundation', uploads: 'millrace-uploads', jobs: 'millrace-jobs' };
+    const stacks = {
+      identity: 'millrace-foundation',
+      uploads: 'millrace-uploads',
+      jobs: 'millrace-jobs',
+      publishing: 'millrace-publishing',
+    };
     for (const { method, path, context } of contract) {
       expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[context]}:Exports`);
     }
@@ -333,7 +342,7 @@ describe('API', () => {
   });
 
   test('may call each function by one permission', () => {
-    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(3);
+    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(4);
   });
 });
 

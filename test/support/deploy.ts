@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { readOutputs, runCdk } from '../../lib/cdk.ts';
 import { readRootSecret } from '../../lib/root-secret.ts';
+import { marketplacesAt, type SandboxAddress } from './marketplaces/client.ts';
+import { deploySandbox, SANDBOX_URL, sandboxAt } from './marketplaces/deploy-sandbox.ts';
 
 /** LocalStack's account and credentials. */
 export const ACCOUNT = {
@@ -16,6 +18,8 @@ export interface Deployment {
   readonly url: string;
   readonly rootSecret: string;
   readonly bucketName: string;
+  /** The marketplaces that the deployment publishes on. */
+  readonly sandbox: SandboxAddress;
 }
 
 /** Deploys every stack of a project's folder to a LocalStack; an error tells what CloudFormation said. */
@@ -24,7 +28,9 @@ export async function deployTo(endpoint: string, project: string): Promise<Deplo
   const assembly = join(folder, 'assembly');
   const outputsFile = join(folder, 'outputs.json');
   const env = { ...ACCOUNT, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_S3: endpoint };
-  const context = [`publicS3Endpoint=${endpoint}`, 'keepData=false'].flatMap((setting) => ['--context', setting]);
+  const marketplaces = `marketplaces=${JSON.stringify(marketplacesAt(SANDBOX_URL, 10))}`;
+  const settings = [`publicS3Endpoint=${endpoint}`, 'keepData=false', marketplaces];
+  const context = settings.flatMap((setting) => ['--context', setting]);
   try {
     await Promise.all([
       cdk(project, ['synth', '--quiet', '--output', assembly, ...context], env),
@@ -33,7 +39,10 @@ export async function deployTo(endpoint: string, project: string): Promise<Deplo
     ]);
     const quick = ['--concurrency', '6', '--asset-parallelism', '--method', 'direct', '--progress', 'events'];
     const target = ['--all', '--app', assembly, '--require-approval', 'never', '--outputs-file', outputsFile];
-    await cdk(project, ['deploy', ...target, ...quick], env);
+    await Promise.all([
+      cdk(project, ['deploy', ...target, ...quick], env),
+      deploySandbox((cwd, args) => cdk(cwd, args, env)),
+    ]);
     const outputs = await readOutputs(outputsFile);
     const secrets = new SecretsManagerClient({
       endpoint,
@@ -44,6 +53,7 @@ export async function deployTo(endpoint: string, project: string): Promise<Deplo
       url: `${endpoint}/_aws/execute-api/${outputs.ApiId}/v1`,
       rootSecret: await readRootSecret(secrets, outputs.RootSecretArn),
       bucketName: outputs.BucketName,
+      sandbox: sandboxAt(endpoint),
     };
   } finally {
     await rm(folder, { recursive: true, force: true });

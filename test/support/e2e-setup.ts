@@ -1,5 +1,7 @@
 import type { TestProject } from 'vitest/node';
 import { startEmbeddedServer } from './e2e-server.ts';
+import { marketplacesAt, type SandboxAddress } from './marketplaces/client.ts';
+import { startSandboxServer } from './marketplaces/server.ts';
 import { createWorkspace } from './workspace.ts';
 
 /** The deployment under test. */
@@ -9,6 +11,8 @@ export interface Target {
   readonly rootSecret: string;
   /** Where the deployed code is, with the tests' workflows in it. */
   readonly workspace?: string;
+  /** Where the deployment takes the marketplaces to be; none on AWS. */
+  readonly sandbox?: SandboxAddress;
 }
 
 declare module 'vitest' {
@@ -22,19 +26,26 @@ export default async function setUp(project: TestProject): Promise<(() => Promis
   const { MILLRACE_URL: url, MILLRACE_ROOT_SECRET: rootSecret, MILLRACE_E2E: engine = 'aws' } = process.env;
   if (url) {
     if (!rootSecret) throw new Error('MILLRACE_URL is set: MILLRACE_ROOT_SECRET is needed too, to make tenants');
-    project.provide('target', { engine: engine as Target['engine'], url, rootSecret });
+    const sandbox = process.env.MILLRACE_SANDBOX
+      ? (JSON.parse(process.env.MILLRACE_SANDBOX) as SandboxAddress)
+      : undefined;
+    project.provide('target', { engine: engine as Target['engine'], url, rootSecret, ...(sandbox && { sandbox }) });
     return undefined;
   }
   const workspace = await createWorkspace();
-  const server = await startEmbeddedServer({ root: workspace.folder });
+  const sandbox = await startSandboxServer();
+  const args = ['--marketplaces', JSON.stringify(marketplacesAt(sandbox.url, 2))];
+  const server = await startEmbeddedServer({ root: workspace.folder, args });
   project.provide('target', {
     engine: 'embedded',
     url: server.url,
     rootSecret: server.rootSecret,
     workspace: workspace.folder,
+    sandbox: { url: sandbox.url },
   });
   return async () => {
     await server.close();
+    await sandbox.close();
     await workspace.remove();
   };
 }

@@ -82,6 +82,14 @@ class TestWorkflows implements Workflows {
     return this.executions.get(name);
   }
 
+  async answer(): Promise<boolean> {
+    return false;
+  }
+
+  async heartbeat(): Promise<boolean> {
+    return false;
+  }
+
   end(name: string, state: ExecutionState, outcome: Outcome = {}): void {
     const execution = this.executions.get(name);
     if (!execution) throw new Error(`there is no execution ${name}`);
@@ -157,6 +165,7 @@ export function openJobsWorld(
     wrapTable?: (table: Table) => Table;
     entries?: JobsDeps['entries'];
     findFile?: JobsDeps['findFile'];
+    completeInput?: JobsDeps['contexts']['publishing'];
   } = {},
 ) {
   const database = openDatabase(':memory:');
@@ -188,6 +197,7 @@ export function openJobsWorld(
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
     findFile:
       options.findFile ?? (async (tenantId, id) => (tenantId === tenant && id === fileId ? fileRef : undefined)),
+    contexts: { publishing: options.completeInput ?? (async (_tenantId, input) => input) },
     entries: options.entries ?? { line, fan },
     runningLimit: options.runningLimit ?? 5,
   };

@@ -18,7 +18,7 @@ let vitest: ChildProcess | undefined;
 async function main(): Promise<number> {
   const endpoint = process.env.LOCALSTACK_ENDPOINT ?? (await start());
   const workspace = await createWorkspace();
-  const { url, rootSecret } = await deployTo(endpoint, workspace.folder).finally(workspace.remove);
+  const { url, rootSecret, sandbox } = await deployTo(endpoint, workspace.folder).finally(workspace.remove);
   say(`deployed: ${url}`);
   const env = {
     ...ACCOUNT,
@@ -26,6 +26,7 @@ async function main(): Promise<number> {
     MILLRACE_E2E: 'localstack',
     MILLRACE_URL: url,
     MILLRACE_ROOT_SECRET: rootSecret,
+    MILLRACE_SANDBOX: JSON.stringify(sandbox),
   };
   if (keep) await sayHowToGoOn(env);
   return runVitest(env);
@@ -39,7 +40,7 @@ async function start(): Promise<string> {
 }
 
 async function sayHowToGoOn(env: Readonly<Record<string, string>>): Promise<void> {
-  const lines = Object.entries(env).map(([name, value]) => `export ${name}=${value}`);
+  const lines = Object.entries(env).map(([name, value]) => `export ${name}='${value}'`);
   const stop = (await starting)?.stopCommand;
   process.stdout.write(`${[...lines, ...(stop ? ['# and to remove it:', stop] : [])].join('\n')}\n`);
 }

@@ -14,6 +14,19 @@ export function taskState(more: State = {}) {
   };
 }
 
+/** A Task state that waits for its token, and gives it to the test worker. */
+export function waitingState(more: State = {}) {
+  return {
+    ...taskState({ ...more }),
+    Resource: 'arn:aws:states:::lambda:invoke.waitForTaskToken',
+    Parameters: {
+      FunctionName: 'worker',
+      Payload: { 'token.$': '$$.Task.Token', 'do.$': '$.do', name: 'InputDataError' },
+    },
+    OutputPath: '$',
+  };
+}
+
 export function machine(states: Readonly<Record<string, State>>, more: State = {}) {
   return { StartAt: Object.keys(states)[0], States: states, ...more };
 }

@@ -9,7 +9,13 @@ import type { TaskOrder, WorkerNote } from './workflow-world.ts';
 serveTasks(async (task) => {
   const order = task.payload as unknown as TaskOrder;
   const note = (event: WorkerNote['event']) => {
-    const line: WorkerNote = { event, state: task.state, item: order.item ?? null, at: Date.now() };
+    const line: WorkerNote = {
+      event,
+      state: task.state,
+      item: order.item ?? null,
+      at: Date.now(),
+      ...(order.token ? { token: order.token } : {}),
+    };
     appendFileSync(workerData.notes, `${JSON.stringify(line)}\n`);
   };
   note('start');

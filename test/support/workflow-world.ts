@@ -20,6 +20,8 @@ export interface TaskOrder {
   readonly failItem?: number;
   readonly name?: string;
   readonly message?: string;
+  /** Of a state that waits for it: noted. */
+  readonly token?: string;
 }
 
 export interface WorkerNote {
@@ -27,6 +29,7 @@ export interface WorkerNote {
   readonly state: string;
   readonly item: number | null;
   readonly at: number;
+  readonly token?: string;
 }
 
 export const silentLog = createLog({}, () => {});

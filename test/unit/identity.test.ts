@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { ulid } from 'ulid';
 import { expect, test } from 'vitest';
+import { ROLE_SCOPES } from '../../contract/keys.ts';
 import { createIdentityHandlers } from '../../lambdas/identity/handlers.ts';
 import { createKeyStore } from '../../lambdas/runtime/api-keys.ts';
 import { createAuthenticator } from '../../lambdas/runtime/auth.ts';
@@ -60,7 +61,7 @@ test('root makes the first key of a tenant, told once, which makes further ones'
   expect(owner).toMatchObject({ status: 201, json: { tenant_id: 'acme', role: 'owner', secret: expect.any(String) } });
   const editor = await create(owner.json.secret, { name: 'ci' });
   expect(editor.json).toMatchObject({ tenant_id: 'acme', name: 'ci', role: 'editor' });
-  expect(editor.json.scopes).toEqual(['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write']);
+  expect(editor.json.scopes).toEqual([...ROLE_SCOPES.editor]);
 
   const { items } = await list(owner.json.secret);
   expect(items.map(({ id }: { id: string }) => id)).toEqual([editor.json.id, owner.json.id]);

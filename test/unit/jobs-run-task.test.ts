@@ -60,6 +60,28 @@ describe('runTask', () => {
     expect((await task(jobId, 'step1'))?.attempts).toBe(1);
   });
 
+  test('stays running without a runner while it waits for an answer, and goes on at once', async () => {
+    const jobId = await world.started({ steps: 1 });
+    const waiting = async () => {
+      throw new DomainError('TaskWaitingError', 'not yet');
+    };
+    await expect(world.run(jobId, 'step1', waiting)).rejects.toMatchObject({ name: 'TaskWaitingError' });
+    expect(await task(jobId, 'step1')).toMatchObject({ state: 'running', error: undefined });
+    expect(await world.run(jobId, 'step1', async () => 'answered')).toBe('answered');
+    expect(await task(jobId, 'step1')).toMatchObject({ state: 'completed', output: 'answered' });
+  });
+
+  test('is cancelled at once while it waits for an answer', async () => {
+    const jobId = await world.started({ steps: 1 });
+    const waiting = async () => {
+      throw new DomainError('TaskWaitingError', 'not yet');
+    };
+    await expect(world.run(jobId, 'step1', waiting)).rejects.toThrow('not yet');
+    await world.call('cancelJob', { params: { job_id: jobId } });
+    await world.end(jobId, 'aborted');
+    expect((await world.job(jobId)).state).toBe('cancelled');
+  });
+
   test('lets one of two runners work, and has the other come again', async () => {
     const jobId = await world.started();
     const run = openRun(jobId, 'step1');

@@ -98,6 +98,23 @@ describe('settleExecution', () => {
     expect((await get(crashed)).error).toEqual({ code: 'Runtime.ExitError', message: 'exit status 137' });
   });
 
+  test('begins the next attempt no earlier than the failure can heal', async () => {
+    const busy = (retry_after_seconds: number) => async () => {
+      throw new DomainError('MarketplaceBusyError', 'later', { retry_after_seconds });
+    };
+    const jobId = await world.started({ steps: 1 }, { max_retries: 3 });
+    await world.run(jobId, 'step1', busy(600)).catch(() => {});
+    await world.end(jobId, 'failed');
+    const dueIn = async () => Date.parse((await world.job(jobId)).due_at ?? '') - world.clock.now().getTime();
+    expect([(await world.job(jobId)).state, await dueIn()]).toEqual(['queued', 600_000]);
+    world.clock.advance(600_000);
+    await world.reconcile();
+    await world.run(jobId, 'step1', busy(1e9)).catch(() => {});
+    await world.end(jobId, 'failed');
+    expect(await dueIn()).toBe(86_400_000);
+    expect((await get(jobId)).error).toEqual({ code: 'MarketplaceBusyError', message: 'later', task: 'step1' });
+  });
+
   test('does not complete a job of which a task failed', async () => {
     const jobId = await world.started();
     await world.run(jobId, 'step1', fail('InputDataError', 'bad')).catch(() => {});

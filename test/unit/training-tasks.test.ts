@@ -80,6 +80,9 @@ async function train(jobId: JobId, { until = Number.POSITIVE_INFINITY, eachTakes
       signal: new AbortController().signal,
       context: {},
       runTask: runState,
+      openToken: () => {
+        throw new Error('training waits for no token');
+      },
     });
     const ended = await run.then(
       (output) => ({ output }),

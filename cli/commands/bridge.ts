@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { BridgeAnswer, BridgeCommand, Millrace } from '../../client/index.ts';
+import { EXIT, type ExitCode } from '../exit.ts';
+import type { Session } from '../session.ts';
+
+/** The server sends a command again that it hears nothing of for 60 s. */
+const HEARTBEAT_MS = 20_000;
+const WAIT_SECONDS = 20;
+/** sysexits.h: a program that ends so may succeed later. */
+const EX_TEMPFAIL = 75;
+const MAX_MESSAGE_LENGTH = 2_000;
+
+export interface BridgeFlags {
+  readonly journal?: string;
+}
+
+/** Has a program do the commands, one after the other, until Ctrl-C. */
+export async function runBridge(
+  { output, signal, connect }: Session,
+  program: readonly string[],
+  { journal = join(homedir(), '.local/state/millrace/bridge') }: BridgeFlags,
+): Promise<ExitCode> {
+  const millrace = await connect();
+  await mkdir(journal, { recursive: true, mode: 0o700 });
+  output.note('waiting for commands; Ctrl-C ends');
+  let after: string | undefined;
+  while (!signal.aborted) {
+    const { items, next_cursor } = await millrace.bridge.commands({
+      wait: WAIT_SECONDS,
+      limit: 1,
+      ...(after && { after }),
+    });
+    after = next_cursor ?? after;
+    for (const command of items) {
+      const answer = await answerTo(millrace, command, { program, journal, signal });
+      if (!answer) continue;
+      await millrace.bridge.answer(command.id, answer);
+      output.result(
+        { type: 'command', command_id: command.id, ...answer },
+        `${command.id} ${answer.error?.message ?? 'done'}`,
+      );
+    }
+  }
+  return EXIT.ok;
+}
+
+interface Doing {
+  readonly program: readonly string[];
+  readonly journal: string;
+  readonly signal: AbortSignal;
+}
+
+/** Of a command that was done before: what it gave then. Undefined when nobody wants it any more. */
+async function answerTo(millrace: Millrace, command: BridgeCommand, doing: Doing): Promise<BridgeAnswer | undefined> {
+  const note = join(doing.journal, `${command.id}.json`);
+  const done = await readFile(note, 'utf8').catch(() => undefined);
+  if (done !== undefined) return { result: JSON.parse(done) as Record<string, unknown> };
+  const answer = await runProgram(millrace, command, doing);
+  if (answer?.result) await writeWhole(note, JSON.stringify(answer.result));
+  return answer;
+}
+
+/** The program gets the command on its standard input and prints the result; both are JSON. */
+async function runProgram(
+  millrace: Millrace,
+  command: BridgeCommand,
+  { program: [file = '', ...args], signal }: Doing,
+): Promise<BridgeAnswer | undefined> {
+  const unwanted = new AbortController();
+  const child = spawn(file, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    signal: AbortSignal.any([signal, unwanted.signal]),
+  });
+  const failed = once(child, 'error').then(([error]) => error as Error);
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  // One that doesn't read it may end before it is written.
+  child.stdin.on('error', () => undefined).end(JSON.stringify(command));
+  const beat = async () => {
+    // What is wrong with the connection shows when the answer is sent.
+    if (!(await millrace.bridge.heartbeat(command.id).catch(() => true))) unwanted.abort();
+  };
+  const heart = setInterval(() => void beat(), HEARTBEAT_MS);
+  try {
+    const [stdout, stderr, end] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      Promise.race([ended, failed]),
+    ]);
+    signal.throwIfAborted();
+    if (unwanted.signal.aborted) return undefined;
+    if (end === 0) return parseResult(stdout);
+    const message = end instanceof Error ? end.message : stderr.trim() || `the program ended with ${end}`;
+    return { error: { message: message.slice(0, MAX_MESSAGE_LENGTH), heals: end === EX_TEMPFAIL } };
+  } finally {
+    clearInterval(heart);
+  }
+}
+
+function parseResult(stdout: string): BridgeAnswer {
+  try {
+    return { result: JSON.parse(stdout) as Record<string, unknown> };
+  } catch {
+    return { error: { message: 'the program printed no JSON', heals: false } };
+  }
+}
+
+/** After a crash, it is whole or not there. */
+async function writeWhole(path: string, content: string): Promise<void> {
+  const file = await open(`${path}.part`, 'w', 0o600);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.part`, path);
+}

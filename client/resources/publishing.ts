@@ -1,0 +1,110 @@
+import type { Api } from '../api.ts';
+import type {
+  BridgeAnswer,
+  CommandPage,
+  CreateAccount,
+  CreateProduct,
+  Credentials,
+  ListAccounts,
+  ListCommands,
+  ListProducts,
+  MarketplaceAccount,
+  Page,
+  Product,
+} from '../types.ts';
+
+/** Products that jobs of the workflow `publishing` publish on marketplaces. */
+export class Products {
+  readonly #api: Api;
+
+  constructor(api: Api) {
+    this.#api = api;
+  }
+
+  /** `idempotencyKey`: the same again, within 7 days, answers with the same product; a random one when left out. */
+  create(
+    product: CreateProduct,
+    { idempotencyKey = crypto.randomUUID() }: { idempotencyKey?: string } = {},
+  ): Promise<Product> {
+    return this.#api.call('createProduct', { body: product }, { idempotencyKey });
+  }
+
+  list(query: ListProducts = {}): Promise<Page<Product>> {
+    return this.#api.call('listProducts', { query });
+  }
+
+  /** `ProductNotFoundError`. */
+  get(productId: string): Promise<Product> {
+    return this.#api.call('getProduct', { params: { product_id: productId } });
+  }
+
+  /** Its listings and files stay; `ProductNotFoundError`. */
+  async delete(productId: string): Promise<void> {
+    const input = { params: { product_id: productId } };
+    await this.#api.call('deleteProduct', input, { doneCode: 'ProductNotFoundError' });
+  }
+}
+
+/** Accounts of marketplaces. Their credentials are never told again. */
+export class Accounts {
+  readonly #api: Api;
+
+  constructor(api: Api) {
+    this.#api = api;
+  }
+
+  /** Not repeated after a failure: a second account might be made. */
+  create(account: CreateAccount): Promise<MarketplaceAccount> {
+    return this.#api.call('createAccount', { body: account }, { retrySeconds: 0 });
+  }
+
+  list(query: ListAccounts = {}): Promise<Page<MarketplaceAccount>> {
+    return this.#api.call('listAccounts', { query });
+  }
+
+  /** `AccountNotFoundError`. */
+  get(accountId: string): Promise<MarketplaceAccount> {
+    return this.#api.call('getAccount', { params: { account_id: accountId } });
+  }
+
+  async renewCredentials(accountId: string, credentials: Credentials): Promise<void> {
+    await this.#api.call('renewCredentials', { params: { account_id: accountId }, body: { credentials } });
+  }
+
+  /** Forgets its credentials, too; `AccountNotFoundError`. */
+  async delete(accountId: string): Promise<void> {
+    const input = { params: { account_id: accountId } };
+    await this.#api.call('deleteAccount', input, { doneCode: 'AccountNotFoundError' });
+  }
+}
+
+/** A bridge outlives a server that is gone for this long. */
+const RETRY_SECONDS = 300;
+
+/** For a seller's bridge, which does on Vinted what jobs ask for; `millrace bridge` is one. */
+export class Bridge {
+  readonly #api: Api;
+
+  constructor(api: Api) {
+    this.#api = api;
+  }
+
+  /** What is to be done, in order. With `wait`, the answer comes when there is something, or after so many seconds. */
+  commands(query: ListCommands = {}): Promise<CommandPage> {
+    return this.#api.call('listCommands', { query }, { retrySeconds: RETRY_SECONDS });
+  }
+
+  /** False when nobody waits for the command any more: it is not to be done. `CommandNotFoundError`. */
+  async heartbeat(commandId: string): Promise<boolean> {
+    return (await this.#api.call('heartbeatCommand', { params: { command_id: commandId } })).wanted;
+  }
+
+  /** Tells how a command ended; safe to repeat, and the first answer counts. `CommandNotFoundError`. */
+  async answer(commandId: string, answer: BridgeAnswer): Promise<void> {
+    await this.#api.call(
+      'answerCommand',
+      { params: { command_id: commandId }, body: answer },
+      { retrySeconds: RETRY_SECONDS },
+    );
+  }
+}

@@ -1,0 +1,4 @@
+/** For tasks of workflows without a context. */
+export function openServices() {
+  return {};
+}

@@ -1,0 +1,32 @@
+import { systemClock } from '../../platform/system-clock.ts';
+import {
+  openAuthenticator,
+  openKeys,
+  openSecrets,
+  openSignedObjects,
+  openTable,
+  openWorkflows,
+} from '../runtime/aws-composition.ts';
+import { createHttpApi } from '../runtime/http.ts';
+import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
+import { createLog } from '../runtime/log.ts';
+import { findFile } from '../uploads/files.ts';
+import { createPublishingHandlers } from './handlers.ts';
+
+const log = createLog({ function: 'publishing-api' });
+const uploads = { table: openTable('UPLOADS_TABLE') };
+
+export const handler = lambdaHttpHandler(
+  createHttpApi({
+    handlers: createPublishingHandlers({
+      table: openTable('PUBLISHING_TABLE'),
+      secrets: openSecrets(),
+      workflows: openWorkflows(),
+      objects: openSignedObjects(),
+      clock: systemClock,
+      findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
+    }),
+    authenticate: openAuthenticator({ keys: openKeys(), log }),
+    log,
+  }),
+);

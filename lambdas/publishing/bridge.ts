@@ -1,0 +1,223 @@
+import { setTimeout } from 'node:timers/promises';
+import type { JobId, TenantId } from '../../contract/common.ts';
+import { DomainError } from '../../contract/errors.ts';
+import type { FileRef } from '../../contract/jobs.ts';
+import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
+import {
+  type AccountId,
+  BRIDGE_RESULTS,
+  type BridgeAnswer,
+  BridgeCommand,
+  type BridgeCommandType,
+  type CommandId,
+  type ProductId,
+} from '../../contract/publishing.ts';
+import type { Item, Table, Value } from '../../platform/ports/table.ts';
+import { problemsOf, validationError } from '../runtime/validation.ts';
+import type { PublishingDeps, PublishingServices } from './deps.ts';
+import {
+  asCommand,
+  COMMAND_PREFIX,
+  type CommandRecord,
+  commandIdOf,
+  commandKey,
+  commandsPk,
+  queuePk,
+} from './records.ts';
+
+/** A command that is not answered in an hour, in one attempt of its job, fails it. */
+const PATIENCE_MS = 3_600_000;
+/** Commands are kept for 30 days; the job's ledger has their results for as long as the job. */
+const KEPT_SECONDS = 30 * 24 * 3_600;
+const POLL_MS = 500;
+
+type Services = Pick<PublishingServices, 'table' | 'clock'>;
+
+export interface CommandToSend {
+  readonly tenantId: TenantId;
+  readonly jobId: JobId;
+  readonly attempt: number;
+  /** The task's id in its job: a task sends one command. */
+  readonly task: string;
+  readonly accountId: AccountId;
+  readonly productId: ProductId;
+  readonly type: BridgeCommandType;
+  readonly payload: Readonly<Record<string, Value>>;
+  readonly image?: FileRef;
+}
+
+/**
+ * The result of a command. `TaskWaitingError` while there is no answer: the state that waits then has it delivered. One
+ * that failed, or was not answered for too long, is sent again by the job's next attempt.
+ */
+export async function askBridge(services: Services, send: CommandToSend): Promise<Readonly<Record<string, Value>>> {
+  const { table, clock } = services;
+  const commandId = commandIdOf(send.jobId, send.task);
+  const key = commandKey(send.tenantId, commandId);
+  const now = clock.now();
+  const found = await table.get(key);
+  if (!found) {
+    const { tenantId: _tenant, task: _task, jobId, accountId, productId, ...rest } = send;
+    const record: CommandRecord = {
+      ...rest,
+      command_id: commandId,
+      job_id: jobId,
+      account_id: accountId,
+      product_id: productId,
+      state: 'open',
+      sent_at: now.toISOString(),
+      created_at: now.toISOString(),
+    };
+    const ttl = Math.floor(now.getTime() / 1_000) + KEPT_SECONDS;
+    await table.write({ op: 'put', item: { ...key, ...record, ttl } as unknown as Item, unlessExists: true });
+    throw waiting(commandId);
+  }
+  const command = asCommand(found);
+  if (command.state === 'done') return command.result ?? {};
+  if (command.attempt < send.attempt) {
+    await table.write({
+      op: 'update',
+      key,
+      if: { state: ['open', 'failed'], attempt: command.attempt },
+      set: { state: 'open', attempt: send.attempt, sent_at: now.toISOString() },
+      remove: ['error'],
+    });
+    throw waiting(commandId);
+  }
+  if (command.state === 'failed') throw bridgeError(command);
+  if (now.getTime() - Date.parse(command.sent_at) > PATIENCE_MS) {
+    throw new DomainError('BridgeSilentError', `no bridge has answered ${commandId} for an hour: is one running?`);
+  }
+  throw waiting(commandId);
+}
+
+function waiting(commandId: CommandId): DomainError {
+  return new DomainError('TaskWaitingError', `${commandId} waits for a bridge`);
+}
+
+function bridgeError({ error }: CommandRecord): DomainError {
+  const message = `the bridge: ${error?.message}`;
+  return new DomainError(error?.heals ? 'MarketplaceUnavailableError' : 'ListingRefusedError', message);
+}
+
+/** Puts the job's open commands into the queue for bridges, with the token of the state that waits for an answer. */
+export async function queueCommands(
+  { table, clock }: Services,
+  { tenantId, jobId, token }: { tenantId: TenantId; jobId: JobId; token: string },
+): Promise<void> {
+  const { items } = await table.query({ pk: commandsPk(tenantId, jobId), prefix: COMMAND_PREFIX, limit: 100 });
+  let queued = 0;
+  for (const { command_id, state, cursor: before } of items.map(asCommand)) {
+    if (state !== 'open') continue;
+    const cursor = clock.newId();
+    const moved = await table.transact([
+      { op: 'update', key: commandKey(tenantId, command_id), if: { state: 'open' }, set: { token, cursor } },
+      { op: 'put', item: { pk: queuePk(tenantId), sk: cursor, command_id } },
+      ...(before ? [{ op: 'delete', key: { pk: queuePk(tenantId), sk: before } } as const] : []),
+    ]);
+    if (moved.ok) queued += 1;
+  }
+  // It was answered before anybody waited.
+  if (queued === 0) throw new DomainError('CommandNotFoundError', `no command of ${jobId} waits for an answer`);
+}
+
+interface CommandsQuery {
+  readonly after?: string | undefined;
+  readonly wait: number;
+  readonly limit: number;
+}
+
+/** What a bridge is to do next, in order. Only what a state waits for is told: a job that was cancelled wants nothing. */
+export async function listCommands(deps: PublishingDeps, tenantId: TenantId, { after, wait, limit }: CommandsQuery) {
+  const pk = queuePk(tenantId);
+  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+    const { items: rows } = await deps.table.query({ pk, limit, ...(after === undefined ? {} : { after }) });
+    const items: BridgeCommand[] = [];
+    for (const row of rows) {
+      const command = await takeCommand(deps, tenantId, row.command_id as CommandId, row.sk);
+      if (command) items.push(command);
+    }
+    if (items.length > 0) return { items, next_cursor: items.at(-1)?.cursor };
+    if (waitedMs >= wait * 1_000) return { items, ...(after === undefined ? {} : { next_cursor: after }) };
+    await setTimeout(POLL_MS);
+  }
+}
+
+/** Undefined, and out of the queue, when nobody waits for its answer. */
+async function takeCommand(
+  deps: PublishingDeps,
+  tenantId: TenantId,
+  commandId: CommandId,
+  cursor: string,
+): Promise<BridgeCommand | undefined> {
+  const command = await readCommand(deps.table, tenantId, commandId);
+  const current = command?.state === 'open' && command.cursor === cursor && command.token !== undefined;
+  if (current && (await deps.workflows.heartbeat({ token: command.token }))) return commandView(deps, command);
+  await deps.table.write({ op: 'delete', key: { pk: queuePk(tenantId), sk: cursor } });
+  return undefined;
+}
+
+async function commandView({ objects }: PublishingDeps, command: CommandRecord): Promise<BridgeCommand> {
+  const { command_id, account_id, product_id, cursor, created_at, type, payload, image } = command;
+  const common = { id: command_id, account_id, product_id, cursor, created_at, type };
+  if (!image) return BridgeCommand.parse({ ...common, ...payload });
+  const { name, content_type, size_bytes, checksum_crc64nvme, object_key: key } = image;
+  const { url } = await objects.signGet({ key, fileName: name, expiresInSeconds: DEFAULT_URL_SECONDS });
+  const file = { name, content_type, size_bytes, checksum_crc64nvme, url };
+  return BridgeCommand.parse({ ...common, image: { ...payload, ...file } });
+}
+
+/** Whether somebody still waits for its answer. */
+export async function heartbeatCommand(
+  deps: PublishingDeps,
+  tenantId: TenantId,
+  commandId: CommandId,
+): Promise<boolean> {
+  const { state, token } = await getCommand(deps.table, tenantId, commandId);
+  return state === 'open' && token !== undefined && deps.workflows.heartbeat({ token });
+}
+
+export async function answerCommand(
+  deps: PublishingDeps,
+  tenantId: TenantId,
+  commandId: CommandId,
+  answer: BridgeAnswer,
+): Promise<void> {
+  const { type } = await getCommand(deps.table, tenantId, commandId);
+  const outcome = parseAnswer(type, answer);
+  // The commit point: from here on the task goes on with it, whoever wakes it.
+  const written = await deps.table.write({
+    op: 'update',
+    key: commandKey(tenantId, commandId),
+    if: { state: 'open' },
+    set: outcome,
+  });
+  // The first answer counts. A repeat wakes whom the first may have failed to.
+  const { token, cursor } = asCommand(written.item as Item);
+  if (token !== undefined) await deps.workflows.answer({ token, output: {} });
+  if (cursor !== undefined) await deps.table.write({ op: 'delete', key: { pk: queuePk(tenantId), sk: cursor } });
+}
+
+function parseAnswer(type: BridgeCommandType, { result, error }: BridgeAnswer): Record<string, Value> {
+  if ((result === undefined) === (error === undefined))
+    throw validationError([{ field: 'result', problem: 'an answer has either a result or an error' }]);
+  if (error) return { state: 'failed', error };
+  const parsed = BRIDGE_RESULTS[type].safeParse(result);
+  if (!parsed.success)
+    throw validationError(
+      problemsOf(parsed.error, '').map(({ field, problem }) => ({ field: `result.${field}`, problem })),
+    );
+  return { state: 'done', result: parsed.data };
+}
+
+/** `CommandNotFoundError` for another tenant's command as for an unknown one. */
+async function getCommand(table: Table, tenantId: TenantId, commandId: CommandId): Promise<CommandRecord> {
+  const command = await readCommand(table, tenantId, commandId);
+  if (!command) throw new DomainError('CommandNotFoundError', `there is no command ${commandId}`);
+  return command;
+}
+
+async function readCommand(table: Table, tenantId: TenantId, commandId: CommandId): Promise<CommandRecord | undefined> {
+  const item = await table.get(commandKey(tenantId, commandId));
+  return item && asCommand(item);
+}

@@ -1,0 +1,70 @@
+import type { Handlers } from '../runtime/api.ts';
+import { listNewest } from '../runtime/listing.ts';
+import { createAccount, deleteAccount, getAccount, renewCredentials } from './accounts.ts';
+import { answerCommand, heartbeatCommand, listCommands } from './bridge.ts';
+import type { PublishingDeps } from './deps.ts';
+import { createProduct, deleteProduct, getProduct } from './products.ts';
+import { accountListPk, asAccount, asProduct, productListPk } from './records.ts';
+
+export function createPublishingHandlers(deps: PublishingDeps): Handlers<'publishing'> {
+  return {
+    async createProduct({ caller, headers, body }) {
+      const { tenantId } = caller;
+      const idempotencyKey = headers['idempotency-key'];
+      const { product, created } = await createProduct(deps, { tenantId, body, idempotencyKey });
+      return { status: created ? 201 : 200, body: product };
+    },
+
+    async listProducts({ caller, query }) {
+      const list = { pk: productListPk(caller.tenantId), asked: query, parse: asProduct };
+      const { items, next } = await listNewest(deps.table, list);
+      return { status: 200, body: { items, ...next } };
+    },
+
+    async getProduct({ caller, params }) {
+      return { status: 200, body: await getProduct(deps, caller.tenantId, params.product_id) };
+    },
+
+    async deleteProduct({ caller, params }) {
+      await deleteProduct(deps, caller.tenantId, params.product_id);
+      return { status: 204 };
+    },
+
+    async createAccount({ caller, body }) {
+      return { status: 201, body: await createAccount(deps, caller.tenantId, body) };
+    },
+
+    async listAccounts({ caller, query }) {
+      const list = { pk: accountListPk(caller.tenantId), asked: query, parse: asAccount };
+      const { items, next } = await listNewest(deps.table, list);
+      return { status: 200, body: { items, ...next } };
+    },
+
+    async getAccount({ caller, params }) {
+      return { status: 200, body: await getAccount(deps, caller.tenantId, params.account_id) };
+    },
+
+    async renewCredentials({ caller, params, body }) {
+      await renewCredentials(deps, caller.tenantId, params.account_id, body.credentials);
+      return { status: 204 };
+    },
+
+    async deleteAccount({ caller, params }) {
+      await deleteAccount(deps, caller.tenantId, params.account_id);
+      return { status: 204 };
+    },
+
+    async listCommands({ caller, query }) {
+      return { status: 200, body: await listCommands(deps, caller.tenantId, query) };
+    },
+
+    async heartbeatCommand({ caller, params }) {
+      return { status: 200, body: { wanted: await heartbeatCommand(deps, caller.tenantId, params.command_id) } };
+    },
+
+    async answerCommand({ caller, params, body }) {
+      await answerCommand(deps, caller.tenantId, params.command_id, body);
+      return { status: 204 };
+    },
+  };
+}

@@ -1,0 +1,23 @@
+import { DomainError } from '../../../contract/errors.ts';
+import type { FileRef } from '../../../contract/jobs.ts';
+import { AccountId, ProductId } from '../../../contract/publishing.ts';
+import { publishing } from '../../../contract/workflows.ts';
+import { defineTask } from '../../jobs/task-api.ts';
+import { getAccount } from '../accounts.ts';
+import { servicesOf } from '../listing-task.ts';
+import { problemsFor, RULES } from '../marketplaces/rules.ts';
+import { getProduct } from '../products.ts';
+
+export const task = defineTask(publishing, 'validate', async (ctx) => {
+  const { table } = servicesOf(ctx);
+  const account = await getAccount({ table }, ctx.tenantId, AccountId.parse(ctx.input.account_id));
+  const product = await getProduct({ table }, ctx.tenantId, ProductId.parse(ctx.input.product_id));
+  const images = (ctx.input.image_file_ids ?? []).map((_, index) => ctx.files[`image_file_ids[${index}]`] as FileRef);
+  const problems = problemsFor(account, product, images);
+  const { name, listingFirst } = RULES[account.marketplace];
+  if (problems.length > 0) {
+    const told = problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
+    throw new DomainError('ListingRefusedError', `${name} would not take the product: ${told}`, { problems });
+  }
+  return { product, account, listing_first: listingFirst, items: images.map((_, index) => index) };
+});

@@ -1,0 +1,9 @@
+import { publishing } from '../../../contract/workflows.ts';
+import type { WaitDefinition } from '../../jobs/task-api.ts';
+import { queueCommands } from '../bridge.ts';
+import { servicesOf } from '../listing-task.ts';
+
+export const task: WaitDefinition = {
+  workflow: publishing as unknown as WaitDefinition['workflow'],
+  wait: (ctx) => queueCommands(servicesOf(ctx), ctx),
+};

@@ -1,0 +1,237 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { DomainError } from '../../contract/errors.ts';
+import { AccountId, BridgeCommand, MarketplaceSettings, ProductId } from '../../contract/publishing.ts';
+import { publishing } from '../../contract/workflows.ts';
+import { createAccount, deleteAccount, getAccount } from '../../lambdas/publishing/accounts.ts';
+import { answerCommand, askBridge, listCommands, queueCommands } from '../../lambdas/publishing/bridge.ts';
+import type { PublishingDeps } from '../../lambdas/publishing/deps.ts';
+import { decimalOf } from '../../lambdas/publishing/marketplaces/connector.ts';
+import { completePublishingInput, createProduct } from '../../lambdas/publishing/products.ts';
+import { openDatabase } from '../../platform/embedded/open-database.ts';
+import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
+import { fileId, type JobsWorld, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';
+
+let deps: PublishingDeps & { readonly kept: Map<string, string>; readonly waiting: Set<string> };
+let jobs: JobsWorld;
+beforeEach(() => {
+  const database = openDatabase(':memory:');
+  const table = new SqliteTable({ database, name: 'publishing' });
+  const kept = new Map<string, string>();
+  const waiting = new Set<string>();
+  jobs = openJobsWorld({
+    entries: { publishing },
+    completeInput: (tenantId, input) => completePublishingInput({ table }, tenantId, input),
+  });
+  deps = {
+    table,
+    kept,
+    waiting,
+    clock: jobs.clock,
+    secrets: {
+      get: async (name) => kept.get(name),
+      put: async (name, text) => void kept.set(name, text),
+      delete: async (name) => void kept.delete(name),
+    },
+    workflows: {
+      answer: async ({ token }) => waiting.delete(token),
+      heartbeat: async ({ token }) => waiting.has(token),
+    },
+    objects: { signGet: async ({ key }) => ({ url: `https://objects.test/${key}`, expiresAt: new Date(0) }) },
+    findFile: jobs.deps.findFile,
+  };
+});
+afterEach(() => jobs.close());
+
+const credentials = { client_id: 'app', client_secret: 'hidden-1', refresh_token: 'hidden-2' };
+const SETTINGS = {
+  ebay: {
+    marketplace_id: 'EBAY_US',
+    content_language: 'en-US',
+    merchant_location_key: 'here',
+    fulfillment_policy_id: '1',
+    payment_policy_id: '2',
+    return_policy_id: '3',
+  },
+  etsy: {
+    shop_id: '7',
+    shipping_profile_id: '1',
+    return_policy_id: '2',
+    readiness_state_id: '3',
+    who_made: 'i_did',
+    when_made: '2020_2026',
+  },
+} as const;
+
+const newAccount = (marketplace: 'ebay' | 'etsy' | 'vinted') =>
+  createAccount(
+    deps,
+    tenant,
+    marketplace === 'ebay'
+      ? { marketplace, name: 'Shop', settings: SETTINGS.ebay, credentials }
+      : marketplace === 'etsy'
+        ? { marketplace, name: 'Shop', settings: SETTINGS.etsy, credentials }
+        : { marketplace, name: 'Shop', settings: {} },
+  );
+
+const body = {
+  title: 'A lamp',
+  description: 'Of brass.',
+  price: { amount: 1_999, currency: 'EUR' },
+  quantity: 1,
+  condition: 'good',
+  image_file_ids: [fileId, fileId],
+  category_ids: {},
+} as const;
+const newProduct = async () =>
+  (await createProduct(deps, { tenantId: tenant, body: { ...body, image_file_ids: [...body.image_file_ids] } }))
+    .product;
+
+describe('a job of publishing', () => {
+  const images = [
+    ['upload_images', 0],
+    ['upload_images', 1],
+  ] as const;
+  test.each([
+    ['ebay', [['validate'], ...images, ['create_listing'], ['publish'], ['verify']], [1, 2, 2, 3, 4, 5]],
+    ['etsy', [['validate'], ['create_listing'], ...images, ['publish'], ['verify']], [1, 2, 3, 3, 4, 5]],
+    ['vinted', [['validate'], ...images, ['create_listing'], ['publish'], ['verify']], [1, 2, 2, 3, 4, 5]],
+  ] as const)('M1 has its tasks from its creation, all pending: %s', async (marketplace, steps, orders) => {
+    const [account, product] = [await newAccount(marketplace), await newProduct()];
+    const input = { product_id: product.id, account_id: account.id };
+    const reply = await jobs.call('createJob', { body: { workflow: 'publishing', input, max_retries: 3 } });
+    expect(reply.body.input).toEqual({ ...input, marketplace, image_file_ids: [fileId, fileId] });
+    const { items } = (await jobs.call('listTasks', { params: { job_id: reply.body.id }, query: { limit: 100 } })).body;
+    expect(items.map(({ step_type, item }) => (item === undefined ? [step_type] : [step_type, item]))).toEqual(steps);
+    expect(items.map(({ step_order }) => step_order)).toEqual(orders);
+    expect(items.every(({ state, attempts }) => state === 'pending' && attempts === 0)).toBe(true);
+  });
+
+  test('is refused for what its tenant does not have, and for another marketplace than the account’s', async () => {
+    const [account, product] = [await newAccount('ebay'), await newProduct()];
+    const input = { product_id: product.id, account_id: account.id };
+    const create = (more: object, tenantId = tenant) =>
+      jobs.call(
+        'createJob',
+        { body: { workflow: 'publishing', input: { ...input, ...more }, max_retries: 0 } },
+        tenantId,
+      );
+    const id = jobs.clock.newId();
+    const unknown = { product_id: ProductId.parse(`prod_${id}`) };
+    await expect(create(unknown)).rejects.toMatchObject({ code: 'ProductNotFoundError' });
+    const none = { account_id: AccountId.parse(`macc_${id}`) };
+    await expect(create(none)).rejects.toMatchObject({ code: 'AccountNotFoundError' });
+    await expect(create({}, otherTenant)).rejects.toMatchObject({ code: 'AccountNotFoundError' });
+    await expect(create({ marketplace: 'etsy' })).rejects.toMatchObject({ code: 'ValidationError' });
+    await expect(create({ image_file_ids: [fileId] })).rejects.toMatchObject({ code: 'ValidationError' });
+  });
+});
+
+describe('an account', () => {
+  test('keeps its credentials apart, and forgets them with itself', async () => {
+    const account = await newAccount('etsy');
+    const stored = await deps.table.get({ pk: `T#${tenant}#A#${account.id}`, sk: 'ACCOUNT' });
+    for (const shown of [account, stored, await getAccount(deps, tenant, account.id)])
+      expect(JSON.stringify(shown)).not.toContain('hidden');
+    expect([...deps.kept.values()].map((text) => JSON.parse(text))).toEqual([credentials]);
+    await deleteAccount(deps, tenant, account.id);
+    expect(deps.kept.size).toBe(0);
+    await expect(getAccount(deps, tenant, account.id)).rejects.toMatchObject({ code: 'AccountNotFoundError' });
+  });
+});
+
+test('a price is told in the units of its currency', () => {
+  const told = (amount: number, currency: string) => decimalOf({ amount, currency });
+  expect([told(1_999, 'EUR'), told(5, 'USD'), told(1_999, 'JPY'), told(1_999, 'KWD')]).toEqual([
+    '19.99',
+    '0.05',
+    '1999',
+    '1.999',
+  ]);
+});
+
+test('the settings have the marketplaces’ own addresses', () => {
+  expect(MarketplaceSettings.parse({})).toEqual({
+    ebay_url: 'https://api.ebay.com',
+    ebay_media_url: 'https://apim.ebay.com',
+    etsy_url: 'https://api.etsy.com',
+    timeout_seconds: 20,
+  });
+});
+
+describe('a command for a bridge', () => {
+  const jobId = 'job_01J00000000000000000000000' as never;
+  const ask = async (attempt = 1) =>
+    askBridge(deps, {
+      tenantId: tenant,
+      jobId,
+      attempt,
+      task: 'publish',
+      accountId: AccountId.parse('macc_01J00000000000000000000000'),
+      productId: ProductId.parse('prod_01J00000000000000000000000'),
+      type: 'publish',
+      payload: { draft_id: '7' },
+    });
+  const queue = async (token: string) => {
+    deps.waiting.add(token);
+    await queueCommands(deps, { tenantId: tenant, jobId, token });
+  };
+  const list = (after?: string) => listCommands(deps, tenant, { after, wait: 0, limit: 10 });
+  const waits = { code: 'TaskWaitingError' };
+
+  test('is delivered while a state waits for it, and its result answers the task', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    expect((await list()).items).toEqual([]);
+    await queue('token-1');
+    const [command] = (await list()).items;
+    expect(BridgeCommand.parse(command)).toMatchObject({ type: 'publish', draft_id: '7' });
+    await answerCommand(deps, tenant, command?.id as never, { result: { listing_id: '9' } });
+    expect(deps.waiting.size).toBe(0);
+    expect(await ask()).toEqual({ listing_id: '9' });
+    expect((await list()).items).toEqual([]);
+    await expect(queue('token-2')).rejects.toMatchObject({ code: 'CommandNotFoundError' });
+  });
+
+  test('M10 is sent again, after the place where its bridge dropped, under the same id', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-1');
+    const first = await list();
+    // The state has heard nothing, and its task runs again.
+    deps.waiting.clear();
+    jobs.clock.advance(60_000);
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-2');
+    const second = await list(first.next_cursor);
+    expect(second.items.map(({ id }) => id)).toEqual(first.items.map(({ id }) => id));
+    // Once, although the bridge asks from the beginning.
+    expect((await list()).items).toHaveLength(1);
+  });
+
+  test('is not delivered when nobody waits any more', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-1');
+    deps.waiting.clear();
+    expect((await list()).items).toEqual([]);
+  });
+
+  test('fails its attempt after an hour without an answer, and is sent again by the next', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    jobs.clock.advance(3_600_001);
+    await expect(ask()).rejects.toMatchObject({ code: 'BridgeSilentError' });
+    await expect(ask(2)).rejects.toMatchObject(waits);
+    await queue('token-1');
+    const [command] = (await list()).items;
+    await answerCommand(deps, tenant, command?.id as never, { error: { message: 'no', heals: true } });
+    await expect(ask(2)).rejects.toBeInstanceOf(DomainError);
+    await expect(ask(2)).rejects.toMatchObject({ code: 'MarketplaceUnavailableError', message: 'the bridge: no' });
+    await expect(ask(3)).rejects.toMatchObject(waits);
+  });
+
+  test('M12 is another tenant’s as little as an unknown one', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-1');
+    const [command] = (await list()).items;
+    const other = answerCommand(deps, otherTenant, command?.id as never, { result: { listing_id: '9' } });
+    await expect(other).rejects.toMatchObject({ code: 'CommandNotFoundError' });
+    expect((await listCommands(deps, otherTenant, { wait: 0, limit: 10 })).items).toEqual([]);
+  });
+});
