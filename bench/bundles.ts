@@ -61,6 +61,7 @@ const ENVIRONMENT = {
   IDENTITY_TABLE: 'identity',
   JOBS_TABLE: 'jobs',
   JWT_ISSUERS: '[]',
+  LIVE_TABLE: 'live',
   METRICS_NAMESPACE: 'millrace',
   MILLRACE_VERSION: '0.0.0',
   QUOTAS: '{}',

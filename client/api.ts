@@ -11,6 +11,7 @@ export const ROUTES = {
   signParts: ['POST', '/uploads/{upload_id}/parts'],
   getUpload: ['GET', '/uploads/{upload_id}'],
   completeUpload: ['POST', '/uploads/{upload_id}/complete'],
+  listUploadEvents: ['GET', '/uploads/{upload_id}/events'],
   abortUpload: ['DELETE', '/uploads/{upload_id}'],
   listUploads: ['GET', '/uploads'],
   listFiles: ['GET', '/files'],
@@ -35,6 +36,7 @@ export const ROUTES = {
   retryBatch: ['POST', '/batches/{batch_id}/retry'],
   getStats: ['GET', '/stats'],
   listWorkflows: ['GET', '/workflows'],
+  getLive: ['GET', '/live'],
   createKey: ['POST', '/keys'],
   listKeys: ['GET', '/keys'],
   revokeKey: ['DELETE', '/keys/{key_id}'],
@@ -127,7 +129,7 @@ export class Api {
     for (const [name, value] of Object.entries(input.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    const headers: Record<string, string> = { authorization: `Bearer ${await this.#credential()}` };
+    const headers: Record<string, string> = { authorization: `Bearer ${await this.credential()}` };
     if (input.body) headers['content-type'] = 'application/json';
     if (idempotencyKey) headers['idempotency-key'] = idempotencyKey;
     const { response, text } = await exchange(url, {
@@ -146,7 +148,7 @@ export class Api {
     }
   }
 
-  async #credential(): Promise<string> {
+  async credential(): Promise<string> {
     return typeof this.#token === 'string' ? this.#token : this.#token();
   }
 }

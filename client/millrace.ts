@@ -1,5 +1,6 @@
 import { Api } from './api.ts';
 import { MillraceError } from './errors.ts';
+import { LiveConnection } from './live/live-socket.ts';
 import type { Platform, StateStore } from './ports.ts';
 import { Batches } from './resources/batches.ts';
 import { Files } from './resources/files.ts';
@@ -47,9 +48,10 @@ export class MillraceClient<Source> {
     const api = new Api({ url, token: credential, signal });
     this.#platform = platform;
     this.#signal = signal;
-    this.uploads = new Uploads(api, platform);
+    const live = new LiveConnection(api);
+    this.uploads = new Uploads(api, live, platform);
     this.files = new Files(api);
-    this.jobs = new Jobs(api);
+    this.jobs = new Jobs(api, live);
     this.batches = new Batches(api);
     this.workflows = new Workflows(api);
     this.keys = new Keys(api);

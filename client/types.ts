@@ -1,4 +1,5 @@
 import type { JobEvent as ContractJobEvent } from '../contract/jobs.ts';
+import type { LiveEvent as ContractLiveEvent, StateEntry as ContractStateEntry } from '../contract/live.ts';
 import type { OperationOutput } from '../contract/routes.ts';
 import type { BodyOf, QueryOf } from './api.ts';
 
@@ -19,6 +20,10 @@ export type Batch = OperationOutput<'getBatch'>;
 export type BatchItem = OperationOutput<'listBatchItems'>['items'][number];
 export type MarketplaceStats = OperationOutput<'getStats'>['items'][number];
 export type JobEvent = ContractJobEvent;
+export type UploadEvent = OperationOutput<'listUploadEvents'>['items'][number];
+/** An event of any job or upload. */
+export type LiveEvent = ContractLiveEvent;
+export type StateEntry = ContractStateEntry;
 export type ApiKey = OperationOutput<'listKeys'>['items'][number];
 export type CreatedKey = OperationOutput<'createKey'>;
 

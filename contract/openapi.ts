@@ -15,6 +15,7 @@ import {
   SignedPart,
   SignParts,
   Upload,
+  UploadEvent,
   UploadProgress,
   UploadWithParts,
   Usage,
@@ -44,6 +45,7 @@ const named = {
   SignedPart,
   Task,
   Upload,
+  UploadEvent,
   UploadProgress,
   UploadWithParts,
   Usage,
@@ -56,6 +58,7 @@ for (const [id, schema] of Object.entries(named)) registry.add(schema, { id });
 const CONTEXTS = {
   uploads: 'Upload sessions and files. Bytes go straight to the object store by presigned URLs.',
   jobs: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
+  live: 'What happens, told as it happens: docs/live.md has the messages of the WebSocket.',
   identity: 'API keys, and whether the service answers.',
 };
 

@@ -1,9 +1,10 @@
 import * as z from 'zod/mini';
 import { Batch, BatchItem, CreateBatch, MarketplaceStats } from './batches.ts';
-import { BatchId, Crc64Nvme, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
+import { BatchId, Crc64Nvme, EventsQuery, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
 import type { ErrorCode } from './errors.ts';
-import { Artifact, CreateJob, Job, JobEvent, JobEventsQuery, JobState, Task, Workflow } from './jobs.ts';
+import { Artifact, CreateJob, Job, JobEvent, JobState, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey, type Scope } from './keys.ts';
+import { Live } from './live.ts';
 import {
   CompleteUpload,
   Download,
@@ -14,6 +15,7 @@ import {
   SignedPart,
   SignParts,
   Upload,
+  UploadEvent,
   UploadState,
   UploadWithParts,
   Usage,
@@ -23,7 +25,7 @@ type Shape = z.ZodMiniObject;
 const nothing = z.object({});
 
 /** Which API Lambda answers a route. */
-export type Context = 'uploads' | 'jobs' | 'identity';
+export type Context = 'uploads' | 'jobs' | 'live' | 'identity';
 
 interface RouteSpec {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -181,6 +183,17 @@ export const routes = {
     responses: { 200: Upload },
     errors: ['UploadNotFoundError', 'UploadNotOpenError'],
   }),
+  listUploadEvents: route({
+    method: 'GET',
+    path: '/uploads/{upload_id}/events',
+    context: 'uploads',
+    summary: "A session's events after a cursor; waits for one if asked",
+    auth: 'uploads:read',
+    params: uploadParams,
+    query: EventsQuery,
+    responses: { 200: z.object({ items: z.array(UploadEvent), next_cursor: z.optional(z.string()) }) },
+    errors: ['UploadNotFoundError'],
+  }),
   listUploads: route({
     method: 'GET',
     path: '/uploads',
@@ -320,7 +333,7 @@ export const routes = {
     summary: "A job's events after a cursor; waits for one if asked",
     auth: 'jobs:read',
     params: jobParams,
-    query: JobEventsQuery,
+    query: EventsQuery,
     responses: { 200: z.object({ items: z.array(JobEvent), next_cursor: z.optional(z.string()) }) },
     errors: ['JobNotFoundError'],
   }),
@@ -414,6 +427,15 @@ export const routes = {
     summary: 'The workflows and the input that each takes',
     auth: 'jobs:read',
     responses: { 200: z.object({ items: z.array(Workflow) }) },
+    errors: [],
+  }),
+  getLive: route({
+    method: 'GET',
+    path: '/live',
+    context: 'live',
+    summary: 'Where events are pushed over WebSocket, if this deployment does that',
+    auth: 'none',
+    responses: { 200: Live },
     errors: [],
   }),
   createKey: route({

@@ -4,6 +4,7 @@ import { readSettings } from './settings.ts';
 import { EdgeStack } from './stacks/edge-stack.ts';
 import { FoundationStack } from './stacks/foundation-stack.ts';
 import { JobsStack } from './stacks/jobs-stack.ts';
+import { LiveStack } from './stacks/live-stack.ts';
 import { UploadsStack } from './stacks/uploads-stack.ts';
 import { WorkflowStack } from './stacks/workflow-stack.ts';
 
@@ -14,6 +15,7 @@ export function addMillrace(app: App): void {
   const foundation = new FoundationStack(app, name('foundation'), settings);
   const uploads = new UploadsStack(app, name('uploads'), settings, foundation);
   const jobs = new JobsStack(app, name('jobs'), { settings, foundation, uploads, workflows: Object.keys(workflows) });
+  const live = new LiveStack(app, name('live'), { settings, foundation, uploads, jobs });
   for (const workflow of Object.values(workflows)) {
     new WorkflowStack(app, name(`workflow-${workflow.name}`), { settings, foundation, jobs, workflow });
   }
@@ -21,5 +23,6 @@ export function addMillrace(app: App): void {
     identity: foundation.identityApi,
     uploads: uploads.api,
     jobs: jobs.api,
+    live: live.api,
   });
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LIVE_PROTOCOL } from '../contract/live.ts';
 import type { Quotas } from '../contract/uploads.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
@@ -7,10 +8,14 @@ import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
 import { createJobsHandlers, type JobsDeps } from '../lambdas/jobs/handlers.ts';
 import { reconcileJobs } from '../lambdas/jobs/reconcile.ts';
 import { settleExecution } from '../lambdas/jobs/settle.ts';
+import { forgetConnection, openConnection } from '../lambdas/live/connections.ts';
+import { createLiveHandlers } from '../lambdas/live/handlers.ts';
+import { handleMessage } from '../lambdas/live/messages.ts';
+import { pushEvents } from '../lambdas/live/push-events.ts';
 import { createKeyStore, type KeyStore } from '../lambdas/runtime/api-keys.ts';
 import { createAuthenticator, type JwtIssuer } from '../lambdas/runtime/auth.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
-import { publishUploadChanges } from '../lambdas/uploads/changes.ts';
+import { tellUploadChanges } from '../lambdas/uploads/changes.ts';
 import { findFile } from '../lambdas/uploads/files.ts';
 import { createUploadsHandlers } from '../lambdas/uploads/handlers.ts';
 import { sweepUploads } from '../lambdas/uploads/sweep.ts';
@@ -24,9 +29,11 @@ import { SqliteBus } from '../platform/embedded/sqlite-bus.ts';
 import { SqliteTable } from '../platform/embedded/sqlite-table.ts';
 import { TaskPool } from '../platform/embedded/task-pool.ts';
 import { TimerSchedule } from '../platform/embedded/timer-schedule.ts';
+import { WsPush } from '../platform/embedded/ws-push.ts';
 import { systemClock as clock } from '../platform/system-clock.ts';
 import { openDataFolder } from './data-folder.ts';
 import { createRequestListener, listen } from './http.ts';
+import { createUpgradeListener, LIVE_PATH } from './live-socket.ts';
 import { openLogFile, rotateLogFile } from './log-file.ts';
 import type { TaskWorkerData } from './task-worker.ts';
 
@@ -70,6 +77,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const identityTable = new SqliteTable({ database, name: 'identity' });
   const uploadsTable = new SqliteTable({ database, name: 'uploads', changes: true });
   const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });
+  const liveTable = new SqliteTable({ database, name: 'live' });
   let url = options.publicUrl ?? '';
   const objects = new FileObjectStore({
     folder: folder.objects,
@@ -119,7 +127,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     return process === processId && pool.isRunning(runId);
   };
   const purgeExpired = async () => {
-    for (const table of [uploadsTable, jobsTable]) await table.purgeExpired(clock.now());
+    for (const table of [uploadsTable, jobsTable, liveTable]) await table.purgeExpired(clock.now());
   };
   const sweep = async () => {
     const { orphaned } = await sweepUploads(uploads);
@@ -127,9 +135,20 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   };
   const reconcile = async () => void (await reconcileJobs(jobs, { runnersAlive }));
 
+  const push = new WsPush({
+    protocol: LIVE_PROTOCOL,
+    listener: () => ({
+      onMessage: (connectionId, text) => handleMessage(live, connectionId, text),
+      onClose: (connectionId) => forgetConnection(live, connectionId),
+    }),
+    log,
+  });
+  const live = { table: liveTable, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
+  const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: pushEvents(live) };
+  const ofJobs = { jobs: consumeJobChanges(jobs), live: pushEvents(live) };
   const feeds = [
-    new ChangeFeed({ database, table: 'uploads', consumers: { uploads: publishUploadChanges({ bus, log }) }, log }),
-    new ChangeFeed({ database, table: 'jobs', consumers: { jobs: consumeJobChanges(jobs) }, log }),
+    new ChangeFeed({ database, table: 'uploads', consumers: ofUploads, log }),
+    new ChangeFeed({ database, table: 'jobs', consumers: ofJobs, log }),
   ];
   const schedule = new TimerSchedule({
     runs: [
@@ -142,16 +161,21 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
 
   const keys = createKeyStore({ table: identityTable, clock });
   const rootSecret = async () => folder.secrets.root_secret;
+  const authenticate = createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log });
   const api = createHttpApi({
     handlers: {
       ...createIdentityHandlers({ keys, clock, version: manifest.version }),
       ...createUploadsHandlers(uploads),
       ...createJobsHandlers(jobs),
+      ...createLiveHandlers({ websocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}` }),
     },
-    authenticate: createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log }),
+    authenticate,
     log,
   });
   const listener = createRequestListener({ api, objects: objectsHttpHandler(objects), log });
+  const open = (connection: { connectionId: string; protocols: string | undefined }) =>
+    openConnection(live, authenticate, connection);
+  const onUpgrade = createUpgradeListener({ push, open, newId: () => clock.newId(), log });
 
   const stop = async () => {
     await schedule.stop();
@@ -169,7 +193,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     await reconcile();
     bus.start();
     for (const feed of feeds) feed.start();
-    const listening = await listen({ listener, port: options.port, host: options.host });
+    const listening = await listen({ listener, onUpgrade, port: options.port, host: options.host });
     url ||= listening.url;
     schedule.start();
     log.info('started', { url, listening: listening.url, version: manifest.version });
@@ -177,6 +201,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
       url,
       keys,
       close: async () => {
+        await push.stop();
         await listening.close();
         await stop();
         log.info('stopped');

@@ -98,7 +98,7 @@ async function tellChanges(
     const expected = before ? { if: { last_seq: before.last_seq } } : { unlessExists: true };
     const told = await deps.table.transact([
       { op: 'put', item: { ...news.progress, ...key }, ...expected },
-      ...news.events.map(({ seq, ...event }) => ({
+      ...inOrder(news.events, before?.last_event).map(({ seq, ...event }) => ({
         op: 'put' as const,
         item: { ...eventKey(tenantId, jobId, seq), ...event },
       })),
@@ -115,6 +115,15 @@ interface News {
 }
 type EventToTell = { readonly seq: string; readonly type: string; readonly [attribute: string]: Value };
 
+/** Each event names the one that it follows, so that a watcher sees when it has missed one. */
+function inOrder(events: readonly EventToTell[], lastBefore: string | undefined): EventToTell[] {
+  const sorted = [...events].sort((a, b) => (a.seq < b.seq ? -1 : 1));
+  return sorted.map((event, at) => {
+    const follows = sorted[at - 1]?.seq ?? lastBefore;
+    return follows ? { ...event, follows } : event;
+  });
+}
+
 /** Undefined if there is nothing to count or tell in these changes. */
 function digest(before: ProgressRecord | undefined, changes: readonly Change[], now: Date): News | undefined {
   const ttl = Math.floor(now.getTime() / 1_000) + EVENT_LIFETIME_SECONDS;
@@ -124,6 +133,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   let { completed, total } = before ?? { completed: 0, total: 0 };
   let phase = before?.phase;
   let run = before?.run;
+  let batchId = before?.batch_id;
   let toldState: JobState | undefined = before?.told_state;
   let lastTaskSeq: string | undefined;
   let lastSeq = before?.last_seq ?? '';
@@ -146,6 +156,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
     } else if (change.before?.state !== after.state && after.state !== 'creating') {
       const job = asJob(after);
       toldState = job.state;
+      batchId = job.batch_id;
       if (job.state === 'running') {
         run = { started_at: stateTime(job), completed };
         phase = undefined;
@@ -162,7 +173,8 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   if (lastTaskSeq && (allDone || now.getTime() - progressAt >= PROGRESS_EVERY_MS)) {
     progressAt = now.getTime();
     const progress = runningView({ completed, total, detail, phase, run }, now) as { [name: string]: Value };
-    events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time: now.toISOString(), progress });
+    const time = now.toISOString();
+    events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time, progress, ...inBatch(batchId) });
   }
   const lastEvent =
     events
@@ -181,6 +193,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       last_seq: lastSeq,
       last_event: lastEvent,
       ...(toldState ? { told_state: toldState } : {}),
+      ...inBatch(batchId),
       progress_at: progressAt,
     },
     events,
@@ -198,9 +211,14 @@ function stateChanged(job: JobRecord, previous: JobState | undefined) {
     time: stateTime(job),
     state: job.state,
     attempt: job.attempt,
+    ...inBatch(job.batch_id),
     ...(previous && previous !== 'creating' ? { previous } : {}),
     ...(job.error ? { error: job.error } : {}),
   };
+}
+
+function inBatch(batchId: string | undefined): { readonly batch_id?: string } {
+  return batchId === undefined ? {} : { batch_id: batchId };
 }
 
 function busEvent(job: JobRecord, seq: string): BusEvent {

@@ -116,6 +116,7 @@ export type ProgressRecord = Counts & {
   readonly last_seq: string;
   readonly last_event?: string;
   readonly told_state?: JobState;
+  readonly batch_id?: BatchId;
   /** When the present attempt began, and how many tasks were completed by then. */
   readonly run?: { readonly started_at: string; readonly completed: number };
   /** Epoch milliseconds of the last progress event. */

@@ -81,10 +81,10 @@ export function taskView(task: TaskRecord, job: JobRecord, now: Date): Task {
   return { id: task_id, step_type: step, step_order, item, state, attempts, ...times, error, output };
 }
 
-export function eventView(item: Item, job: JobRecord): JobEvent {
+export function eventView(item: Item, jobId: JobId): JobEvent {
   const cursor = item.sk.slice('EVENT#'.length);
-  const { pk: _pk, sk: _sk, ttl: _ttl, ...event } = item;
-  return { cursor, job_id: job.job_id, ...event } as unknown as JobEvent;
+  const { pk: _pk, sk: _sk, ttl: _ttl, follows: _follows, ...event } = item;
+  return { cursor, job_id: jobId, ...event } as unknown as JobEvent;
 }
 
 export async function artifactView(

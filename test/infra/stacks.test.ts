@@ -296,7 +296,12 @@ describe('API', () => {
     expect(proxied.map(({ route }) => route).sort()).toEqual(
       contract.map(({ method, path }) => `${method} ${path}`).sort(),
     );
-    const stacks = { identity: 'millrace-foundation', uploads: 'millrace-uploads', jobs: 'millrace-jobs' };
+    const stacks = {
+      identity: 'millrace-foundation',
+      uploads: 'millrace-uploads',
+      jobs: 'millrace-jobs',
+      live: 'millrace-live',
+    };
     for (const { method, path, context } of contract) {
       expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[context]}:Exports`);
     }

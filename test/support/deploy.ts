@@ -19,12 +19,19 @@ export interface Deployment {
 }
 
 /** Deploys every stack of a project's folder to a LocalStack; an error tells what CloudFormation said. */
-export async function deployTo(endpoint: string, project: string): Promise<Deployment> {
+export async function deployTo(
+  endpoint: string,
+  project: string,
+  settings: readonly string[] = ['webSocket=false'],
+): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-localstack-'));
   const assembly = join(folder, 'assembly');
   const outputsFile = join(folder, 'outputs.json');
   const env = { ...ACCOUNT, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_S3: endpoint };
-  const context = [`publicS3Endpoint=${endpoint}`, 'keepData=false'].flatMap((setting) => ['--context', setting]);
+  const context = [`publicS3Endpoint=${endpoint}`, 'keepData=false', ...settings].flatMap((setting) => [
+    '--context',
+    setting,
+  ]);
   try {
     await Promise.all([
       cdk(project, ['synth', '--quiet', '--output', assembly, ...context], env),

@@ -1,0 +1,79 @@
+import { type App, CfnOutput, Stack } from 'aws-cdk-lib';
+import { feedChanges } from '../constructs/change-feed.ts';
+import { ContextTable } from '../constructs/context-table.ts';
+import { DeadLetterQueue } from '../constructs/dead-letter-queue.ts';
+import { LiveSocket } from '../constructs/live-socket.ts';
+import { NodeFunction } from '../constructs/node-function.ts';
+import type { Settings } from '../settings.ts';
+import type { FoundationStack } from './foundation-stack.ts';
+import type { JobsStack } from './jobs-stack.ts';
+import type { UploadsStack } from './uploads-stack.ts';
+
+interface LiveStackProps {
+  readonly settings: Settings;
+  readonly foundation: FoundationStack;
+  readonly uploads: UploadsStack;
+  readonly jobs: JobsStack;
+}
+
+/** Tells what happens as it happens: the WebSocket API and those who push over it. */
+export class LiveStack extends Stack {
+  readonly api: NodeFunction;
+
+  constructor(app: App, id: string, { settings, foundation, uploads, jobs }: LiveStackProps) {
+    super(app, id, { description: 'Millrace: live events' });
+    const table = new ContextTable(this, 'Live', settings);
+    const deadLetters = new DeadLetterQueue(this, 'DeadLetters');
+    const environment = { LIVE_TABLE: table.table.tableName };
+
+    this.api = new NodeFunction(this, 'Api', {
+      settings,
+      description: 'API: where events are pushed',
+      entry: 'lambdas/live/api.ts',
+      memoryMiB: 512,
+      timeoutSeconds: 28,
+      environment: { ...environment, ...foundation.authEnvironment },
+    });
+    foundation.allowAuthentication(this.api);
+
+    const feed = new NodeFunction(this, 'Feed', {
+      settings,
+      description: 'Pushes events of jobs and uploads',
+      entry: 'lambdas/live/feed.ts',
+      memoryMiB: 512,
+      timeoutSeconds: 60,
+      environment,
+    });
+    table.allowReadAndWrite(feed.role);
+    for (const source of [jobs.table, uploads.table]) {
+      feedChanges({ table: source.table, consumer: feed, deadLetters, prefixes: ['EVENT#'] });
+    }
+    if (settings.webSocket) this.#addSocket({ settings, foundation, uploads, jobs }, table, feed);
+  }
+
+  #addSocket({ settings, foundation, uploads, jobs }: LiveStackProps, table: ContextTable, feed: NodeFunction): void {
+    const target = new NodeFunction(this, 'Messages', {
+      settings,
+      description: 'WebSocket: connections and subscriptions',
+      entry: 'lambdas/live/socket-entry.ts',
+      memoryMiB: 512,
+      timeoutSeconds: 28,
+      environment: {
+        LIVE_TABLE: table.table.tableName,
+        JOBS_TABLE: jobs.table.table.tableName,
+        UPLOADS_TABLE: uploads.table.table.tableName,
+        ...foundation.authEnvironment,
+      },
+    });
+    foundation.allowAuthentication(target);
+    table.allowReadAndWrite(target.role);
+    for (const source of [jobs.table, uploads.table]) source.allowRead(target.role);
+    const socket = new LiveSocket(this, 'Socket', { settings, target });
+    for (const pusher of [target, feed]) {
+      socket.allowPush(pusher);
+      pusher.addEnvironment('PUSH_ENDPOINT', socket.endpoint);
+    }
+    this.api.addEnvironment('WEBSOCKET_URL', socket.url);
+    new CfnOutput(this, 'WebSocketUrl', { value: socket.url });
+  }
+}
