@@ -6,6 +6,7 @@ import { Batches } from './resources/batches.ts';
 import { Files } from './resources/files.ts';
 import { Jobs, Workflows } from './resources/jobs.ts';
 import { Keys } from './resources/keys.ts';
+import { Live } from './resources/live.ts';
 import { Uploads } from './resources/uploads.ts';
 import type { File, Page } from './types.ts';
 import { hashRange } from './upload/hash.ts';
@@ -38,6 +39,7 @@ export class MillraceClient<Source> {
   readonly batches: Batches;
   readonly workflows: Workflows;
   readonly keys: Keys;
+  readonly live: Live;
   readonly #platform: Platform<Source>;
   readonly #signal: AbortSignal | undefined;
 
@@ -55,6 +57,7 @@ export class MillraceClient<Source> {
     this.batches = new Batches(api);
     this.workflows = new Workflows(api);
     this.keys = new Keys(api);
+    this.live = new Live(api, live);
   }
 
   /** Compares a local file with the receipt of an uploaded one, by size and CRC64NVME; nothing is downloaded. */

@@ -1,5 +1,6 @@
 export { MAX_QUEUE_POSITION } from '../contract/limits.ts';
 export { type ClientErrorCode, MillraceError } from './errors.ts';
+export type { LiveUpdate } from './live/state-stream.ts';
 export { memoryStateStore } from './memory-state.ts';
 export { type MillraceOptions, paginate, type Verification } from './millrace.ts';
 export { PauseController } from './pause.ts';

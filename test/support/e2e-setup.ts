@@ -4,7 +4,7 @@ import { createWorkspace } from './workspace.ts';
 
 /** The deployment under test. */
 export interface Target {
-  readonly engine: 'embedded' | 'localstack' | 'aws';
+  readonly engine: 'embedded' | 'localstack' | 'ministack' | 'aws';
   readonly url: string;
   readonly rootSecret: string;
   /** Where the deployed code is, with the tests' workflows in it. */
