@@ -68,8 +68,10 @@ const ENVIRONMENT = {
   ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:root',
   RUNNING_JOBS_PER_TENANT: '1',
   SIGNING_ROLE_ARN: 'arn:aws:iam::111111111111:role/signing',
+  SECRETS_PREFIX: 'millrace/',
   STATE_MACHINE_ARN_PREFIX: 'arn:aws:states:us-east-1:111111111111:stateMachine:',
   UPLOADS_TABLE: 'uploads',
+  WEBHOOKS_TO_PRIVATE: 'no',
 };
 const LOAD = `
   const start = performance.now();

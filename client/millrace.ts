@@ -8,6 +8,7 @@ import { Jobs, Workflows } from './resources/jobs.ts';
 import { Keys } from './resources/keys.ts';
 import { Live } from './resources/live.ts';
 import { Uploads } from './resources/uploads.ts';
+import { Webhooks } from './resources/webhooks.ts';
 import type { File, Page } from './types.ts';
 import { hashRange } from './upload/hash.ts';
 
@@ -40,6 +41,7 @@ export class MillraceClient<Source> {
   readonly workflows: Workflows;
   readonly keys: Keys;
   readonly live: Live;
+  readonly webhooks: Webhooks;
   readonly #platform: Platform<Source>;
   readonly #signal: AbortSignal | undefined;
 
@@ -58,6 +60,7 @@ export class MillraceClient<Source> {
     this.workflows = new Workflows(api);
     this.keys = new Keys(api);
     this.live = new Live(api, live);
+    this.webhooks = new Webhooks(api);
   }
 
   /** Compares a local file with the receipt of an uploaded one, by size and CRC64NVME; nothing is downloaded. */

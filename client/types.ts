@@ -27,6 +27,12 @@ export type StateEntry = ContractStateEntry;
 export type ApiKey = OperationOutput<'listKeys'>['items'][number];
 export type CreatedKey = OperationOutput<'createKey'>;
 
+export type Webhook = OperationOutput<'getWebhook'>;
+export type CreatedWebhook = OperationOutput<'createWebhook'>;
+export type RotatedSecret = OperationOutput<'rotateWebhookSecret'>;
+export type WebhookDelivery = OperationOutput<'redeliverWebhook'>;
+export type WriteWebhook = BodyOf<'createWebhook'>;
+
 export type ListUploads = QueryOf<'listUploads'>;
 export type ListFiles = QueryOf<'listFiles'>;
 export type ListJobs = QueryOf<'listJobs'>;

@@ -24,11 +24,16 @@ export const KeyId = z
   .string()
   .check(z.regex(new RegExp(`^key_${ULID}$`)))
   .brand<'KeyId'>();
+export const WebhookId = z
+  .string()
+  .check(z.regex(new RegExp(`^wh_${ULID}$`)))
+  .brand<'WebhookId'>();
 export type UploadId = z.infer<typeof UploadId>;
 export type FileId = z.infer<typeof FileId>;
 export type JobId = z.infer<typeof JobId>;
 export type BatchId = z.infer<typeof BatchId>;
 export type KeyId = z.infer<typeof KeyId>;
+export type WebhookId = z.infer<typeof WebhookId>;
 
 /** A tenant: 1–64 of `a-z 0-9 - _`, starting with a letter or digit. It is part of every key and object name. */
 export const TenantId = z

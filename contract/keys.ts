@@ -2,7 +2,14 @@ import * as z from 'zod/mini';
 import { KeyId, TenantId, Timestamp } from './common.ts';
 
 /** What a credential allows; every route names the one that it needs. */
-export const SCOPES = ['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write', 'keys:write'] as const;
+export const SCOPES = [
+  'uploads:read',
+  'uploads:write',
+  'jobs:read',
+  'jobs:write',
+  'webhooks:write',
+  'keys:write',
+] as const;
 export const Scope = z.enum(SCOPES);
 export type Scope = z.infer<typeof Scope>;
 
@@ -12,7 +19,7 @@ export type Role = z.infer<typeof Role>;
 /** The scopes of a role: of JWTs, whose claim names a role, and of keys that name no scopes. */
 export const ROLE_SCOPES: Record<Role, readonly Scope[]> = {
   owner: SCOPES,
-  editor: ['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write'],
+  editor: ['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write', 'webhooks:write'],
   viewer: ['uploads:read', 'jobs:read'],
 };
 

@@ -20,6 +20,7 @@ import {
   UploadWithParts,
   Usage,
 } from './uploads.ts';
+import { CreatedWebhook, DeliveryAttempt, Webhook, WebhookDelivery, WriteWebhook } from './webhooks.ts';
 
 type Json = Record<string, unknown>;
 
@@ -31,6 +32,8 @@ const named = {
   CreateJob,
   CreateKey,
   CreatedKey,
+  CreatedWebhook,
+  DeliveryAttempt,
   Download,
   File,
   InitUpload,
@@ -49,7 +52,10 @@ const named = {
   UploadProgress,
   UploadWithParts,
   Usage,
+  Webhook,
+  WebhookDelivery,
   Workflow,
+  WriteWebhook,
 };
 
 const registry = z.registry<{ id: string }>();

@@ -1,6 +1,18 @@
 import * as z from 'zod/mini';
 import { Batch, BatchItem, CreateBatch, MarketplaceStats } from './batches.ts';
-import { BatchId, Crc64Nvme, EventsQuery, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
+import {
+  BatchId,
+  Crc64Nvme,
+  EventsQuery,
+  FileId,
+  IdempotencyKey,
+  JobId,
+  KeyId,
+  PageQuery,
+  pageOf,
+  UploadId,
+  WebhookId,
+} from './common.ts';
 import type { ErrorCode } from './errors.ts';
 import { Artifact, CreateJob, Job, JobEvent, JobState, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey, type Scope } from './keys.ts';
@@ -20,6 +32,8 @@ import {
   UploadWithParts,
   Usage,
 } from './uploads.ts';
+
+import { CreatedWebhook, RotatedSecret, RotateSecret, Webhook, WebhookDelivery, WriteWebhook } from './webhooks.ts';
 
 type Shape = z.ZodMiniObject;
 const nothing = z.object({});
@@ -79,6 +93,7 @@ const uploadParams = z.object({ upload_id: UploadId });
 const fileParams = z.object({ file_id: FileId });
 const jobParams = z.object({ job_id: JobId });
 const batchParams = z.object({ batch_id: BatchId });
+const webhookParams = z.object({ webhook_id: WebhookId });
 const idempotent = z.object({ 'idempotency-key': z.optional(IdempotencyKey) });
 const ListUploadsQuery = z
   .extend(PageQuery, {
@@ -437,6 +452,89 @@ export const routes = {
     auth: 'none',
     responses: { 200: Live },
     errors: [],
+  }),
+  createWebhook: route({
+    method: 'POST',
+    path: '/webhooks',
+    context: 'live',
+    summary: 'Have an address told what happens, in messages signed as Standard Webhooks',
+    auth: 'webhooks:write',
+    body: WriteWebhook,
+    responses: { 201: CreatedWebhook },
+    errors: ['QuotaExceededError'],
+  }),
+  listWebhooks: route({
+    method: 'GET',
+    path: '/webhooks',
+    context: 'live',
+    summary: 'List webhooks, newest first',
+    auth: 'webhooks:write',
+    query: PageQuery,
+    responses: { 200: pageOf(Webhook) },
+    errors: ['InvalidCursorError'],
+  }),
+  getWebhook: route({
+    method: 'GET',
+    path: '/webhooks/{webhook_id}',
+    context: 'live',
+    summary: 'A webhook',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    responses: { 200: Webhook },
+    errors: ['WebhookNotFoundError'],
+  }),
+  updateWebhook: route({
+    method: 'PUT',
+    path: '/webhooks/{webhook_id}',
+    context: 'live',
+    summary: 'Replace what a webhook is; its secret stays',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    body: WriteWebhook,
+    responses: { 200: Webhook },
+    errors: ['WebhookNotFoundError'],
+  }),
+  deleteWebhook: route({
+    method: 'DELETE',
+    path: '/webhooks/{webhook_id}',
+    context: 'live',
+    summary: 'Delete a webhook; what waits for it is not sent',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    responses: { 204: null },
+    errors: ['WebhookNotFoundError'],
+  }),
+  rotateWebhookSecret: route({
+    method: 'POST',
+    path: '/webhooks/{webhook_id}/rotate-secret',
+    context: 'live',
+    summary: 'Give a webhook a new secret; for some hours messages carry the signatures of both',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    body: RotateSecret,
+    responses: { 200: RotatedSecret },
+    errors: ['WebhookNotFoundError'],
+  }),
+  listWebhookDeliveries: route({
+    method: 'GET',
+    path: '/webhooks/{webhook_id}/deliveries',
+    context: 'live',
+    summary: 'Messages to a webhook and their attempts, newest first',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    query: PageQuery,
+    responses: { 200: pageOf(WebhookDelivery) },
+    errors: ['WebhookNotFoundError', 'InvalidCursorError'],
+  }),
+  redeliverWebhook: route({
+    method: 'POST',
+    path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver',
+    context: 'live',
+    summary: 'Send a message again, whatever became of it',
+    auth: 'webhooks:write',
+    params: z.extend(webhookParams, { delivery_id: z.string().check(z.regex(/^[\w-]{1,128}$/)) }),
+    responses: { 202: WebhookDelivery },
+    errors: ['DeliveryNotFoundError', 'WebhookNotFoundError'],
   }),
   createKey: route({
     method: 'POST',

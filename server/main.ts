@@ -30,6 +30,8 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --quotas JSON     of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
   --deleted-file-days N
                     for so long deleted files can be restored (default ${DELETED_FILE_DAYS}); 0: not at all
+  --webhooks-to-private
+                    let webhooks lead to addresses that are not public, and by http
   --data FOLDER     where all data is (default ./.millrace)
   --help
 `;
@@ -81,6 +83,7 @@ interface Options {
   readonly runningJobsPerTenant: number;
   readonly quotas: Quotas;
   readonly deletedFileDays: number;
+  readonly webhooksToPrivate: boolean;
   readonly sizeBytes: number;
   readonly once: boolean;
   readonly demo: boolean;
@@ -116,6 +119,7 @@ function readOptions(): Options | undefined {
     runningJobsPerTenant,
     quotas: parseQuotas(values.quotas),
     deletedFileDays,
+    webhooksToPrivate: values['webhooks-to-private'],
     sizeBytes: parseSize(values.size),
     once: values.once,
     demo: values.demo,
@@ -131,6 +135,7 @@ function parse() {
         once: flag,
         demo: flag,
         'serve-only': flag,
+        'webhooks-to-private': flag,
         size: { type: 'string', default: '300MB' },
         port: { type: 'string', default: '4780' },
         host: { type: 'string', default: '127.0.0.1' },

@@ -11,7 +11,8 @@ import { settleExecution } from '../lambdas/jobs/settle.ts';
 import { forgetConnection, openConnection } from '../lambdas/live/connections.ts';
 import { createLiveHandlers } from '../lambdas/live/handlers.ts';
 import { handleMessage } from '../lambdas/live/messages.ts';
-import { pushEvents } from '../lambdas/live/push-events.ts';
+import { tellEvents } from '../lambdas/live/queue-deliveries.ts';
+import { sendDue, sendNew } from '../lambdas/live/send-deliveries.ts';
 import { createKeyStore, type KeyStore } from '../lambdas/runtime/api-keys.ts';
 import { createAuthenticator, type JwtIssuer } from '../lambdas/runtime/auth.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
@@ -22,6 +23,7 @@ import { sweepUploads } from '../lambdas/uploads/sweep.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { ChangeFeed } from '../platform/embedded/change-feed.ts';
 import { FileObjectStore } from '../platform/embedded/file-object-store.ts';
+import { FileSecrets } from '../platform/embedded/file-secrets.ts';
 import { LocalWorkflows } from '../platform/embedded/local-workflows.ts';
 import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
@@ -39,6 +41,8 @@ import type { TaskWorkerData } from './task-worker.ts';
 
 /** How often jobs are looked after that lost their thread or their event: it bounds how long they hang. */
 const RECONCILE_EVERY_SECONDS = 2;
+/** How often messages to webhooks are looked for that are to be tried again. */
+const SEND_EVERY_SECONDS = 2;
 const SWEEP_EVERY_SECONDS = 60;
 const PURGE_EVERY_SECONDS = 3_600;
 
@@ -58,6 +62,8 @@ export interface MillraceOptions {
   readonly quotas: Quotas;
   /** For how long deleted files can be restored; 0: they can't. */
   readonly deletedFileDays: number;
+  /** Whether webhooks may lead to addresses that are not public, and by http. */
+  readonly webhooksToPrivate: boolean;
 }
 
 export interface RunningMillrace {
@@ -77,7 +83,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const identityTable = new SqliteTable({ database, name: 'identity' });
   const uploadsTable = new SqliteTable({ database, name: 'uploads', changes: true });
   const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });
-  const liveTable = new SqliteTable({ database, name: 'live' });
+  const liveTable = new SqliteTable({ database, name: 'live', changes: true });
   let url = options.publicUrl ?? '';
   const objects = new FileObjectStore({
     folder: folder.objects,
@@ -144,15 +150,19 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     log,
   });
   const live = { table: liveTable, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
-  const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: pushEvents(live) };
-  const ofJobs = { jobs: consumeJobChanges(jobs), live: pushEvents(live) };
+  const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: tellEvents(live) };
+  const ofJobs = { jobs: consumeJobChanges(jobs), live: tellEvents(live) };
+  const secrets = new FileSecrets({ folder: join(folder.path, 'secrets') });
+  const webhooks = { table: liveTable, secrets, clock, log, allowPrivate: options.webhooksToPrivate };
   const feeds = [
     new ChangeFeed({ database, table: 'uploads', consumers: ofUploads, log }),
     new ChangeFeed({ database, table: 'jobs', consumers: ofJobs, log }),
+    new ChangeFeed({ database, table: 'live', consumers: { webhooks: sendNew(webhooks) }, log }),
   ];
   const schedule = new TimerSchedule({
     runs: [
       { name: 'reconcile-jobs', everySeconds: RECONCILE_EVERY_SECONDS, run: reconcile },
+      { name: 'send-webhooks', everySeconds: SEND_EVERY_SECONDS, run: () => sendDue(webhooks) },
       { name: 'sweep-uploads', everySeconds: SWEEP_EVERY_SECONDS, run: sweep },
       { name: 'purge-expired', everySeconds: PURGE_EVERY_SECONDS, run: purgeExpired },
     ],
@@ -167,7 +177,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
       ...createIdentityHandlers({ keys, clock, version: manifest.version }),
       ...createUploadsHandlers(uploads),
       ...createJobsHandlers(jobs),
-      ...createLiveHandlers({ websocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}` }),
+      ...createLiveHandlers({ ...webhooks, websocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}` }),
     },
     authenticate,
     log,

@@ -1,4 +1,4 @@
-import type { JobId, TenantId } from '../../contract/common.ts';
+import type { BatchId, JobId, TenantId } from '../../contract/common.ts';
 import type { BusEvent } from '../../contract/events.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
@@ -217,7 +217,7 @@ function stateChanged(job: JobRecord, previous: JobState | undefined) {
   };
 }
 
-function inBatch(batchId: string | undefined): { readonly batch_id?: string } {
+function inBatch(batchId: BatchId | undefined): { readonly batch_id?: BatchId } {
   return batchId === undefined ? {} : { batch_id: batchId };
 }
 

@@ -1,6 +1,6 @@
 import { streamHandler } from '../../platform/aws/stream-changes.ts';
 import { createLog } from '../runtime/log.ts';
 import { openLive } from './aws-deps.ts';
-import { pushEvents } from './push-events.ts';
+import { tellEvents } from './queue-deliveries.ts';
 
-export const handler = streamHandler(pushEvents(openLive(createLog({ function: 'live-feed' }))));
+export const handler = streamHandler(tellEvents(openLive(createLog({ function: 'live-feed' }))));

@@ -1,5 +1,6 @@
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { STSClient } from '@aws-sdk/client-sts';
 import * as z from 'zod/mini';
@@ -8,6 +9,7 @@ import { EventBridgeBus } from '../../platform/aws/eventbridge-bus.ts';
 import { GatewayPush } from '../../platform/aws/gateway-push.ts';
 import { createS3Client, S3ObjectStore } from '../../platform/aws/s3-object-store.ts';
 import { assumedRoleCredentials, S3Presigner } from '../../platform/aws/s3-presign.ts';
+import { SecretsManagerSecrets } from '../../platform/aws/secrets-manager-secrets.ts';
 import { SfnWorkflows } from '../../platform/aws/sfn-workflows.ts';
 import type { Push } from '../../platform/ports/push.ts';
 import { systemClock } from '../../platform/system-clock.ts';
@@ -104,6 +106,11 @@ export function openWorkflows(): SfnWorkflows {
 
 export function stateMachineArnPrefix(): string {
   return readConfig({ STATE_MACHINE_ARN_PREFIX: z.string() }).STATE_MACHINE_ARN_PREFIX;
+}
+
+export function openSecrets(): SecretsManagerSecrets {
+  const config = readConfig({ SECRETS_PREFIX: z.string() });
+  return new SecretsManagerSecrets({ client: new SecretsManagerClient(), prefix: config.SECRETS_PREFIX });
 }
 
 export function openKeys(): KeyStore {

@@ -1,9 +1,12 @@
-import { type App, CfnOutput, Stack } from 'aws-cdk-lib';
+import { type App, ArnFormat, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
+import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import { feedChanges } from '../constructs/change-feed.ts';
 import { ContextTable } from '../constructs/context-table.ts';
 import { DeadLetterQueue } from '../constructs/dead-letter-queue.ts';
 import { LiveSocket } from '../constructs/live-socket.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
+import { runEvery } from '../constructs/run-every.ts';
 import type { Settings } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { JobsStack } from './jobs-stack.ts';
@@ -25,26 +28,64 @@ export class LiveStack extends Stack {
     const table = new ContextTable(this, 'Live', settings);
     const deadLetters = new DeadLetterQueue(this, 'DeadLetters');
     const environment = { LIVE_TABLE: table.table.tableName };
+    const ofWebhooks = {
+      ...environment,
+      SECRETS_PREFIX: `${settings.prefix}/`,
+      WEBHOOKS_TO_PRIVATE: settings.webhooksToPrivate ? 'yes' : 'no',
+    };
 
     this.api = new NodeFunction(this, 'Api', {
       settings,
-      description: 'API: where events are pushed',
+      description: 'API: webhooks, where events are pushed',
       entry: 'lambdas/live/api.ts',
       memoryMiB: 512,
       timeoutSeconds: 28,
-      environment: { ...environment, ...foundation.authEnvironment },
+      environment: { ...ofWebhooks, ...foundation.authEnvironment },
     });
     foundation.allowAuthentication(this.api);
 
     const feed = new NodeFunction(this, 'Feed', {
       settings,
-      description: 'Pushes events of jobs and uploads',
+      description: 'Pushes events of jobs and uploads, keeps messages to webhooks',
       entry: 'lambdas/live/feed.ts',
       memoryMiB: 512,
       timeoutSeconds: 60,
       environment,
     });
-    table.allowReadAndWrite(feed.role);
+    const send = new NodeFunction(this, 'Send', {
+      settings,
+      description: 'Sends new messages to webhooks',
+      entry: 'lambdas/live/send-entry.ts',
+      memoryMiB: 512,
+      // 100 messages, 10 at once, of 10 s at most.
+      timeoutSeconds: 180,
+      environment: ofWebhooks,
+    });
+    feedChanges({ table: table.table, consumer: send, deadLetters, prefixes: ['DELIVERY#'] });
+    const resend = new NodeFunction(this, 'Resend', {
+      settings,
+      description: 'Sends messages to webhooks that are to be tried again',
+      entry: 'lambdas/live/resend-entry.ts',
+      memoryMiB: 512,
+      // 4 shards of as many.
+      timeoutSeconds: 600,
+      environment: ofWebhooks,
+    });
+    runEvery(resend, Duration.minutes(1), deadLetters);
+    for (const worker of [this.api, feed, send, resend]) table.allowReadAndWrite(worker.role);
+    const secrets = this.formatArn({
+      service: 'secretsmanager',
+      resource: 'secret',
+      resourceName: `${settings.prefix}/webhooks/*`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    });
+    const allowSecrets = (worker: NodeFunction, ...actions: string[]) => {
+      worker.addToRolePolicy(new PolicyStatement({ actions, resources: [secrets] }));
+      acknowledgeWildcard(worker.role, secrets, 'Every webhook has a secret of its own.');
+    };
+    const writes = ['CreateSecret', 'PutSecretValue', 'DeleteSecret'].map((action) => `secretsmanager:${action}`);
+    allowSecrets(this.api, 'secretsmanager:GetSecretValue', ...writes);
+    for (const sender of [send, resend]) allowSecrets(sender, 'secretsmanager:GetSecretValue');
     for (const source of [jobs.table, uploads.table]) {
       feedChanges({ table: source.table, consumer: feed, deadLetters, prefixes: ['EVENT#'] });
     }
