@@ -69,10 +69,10 @@ export function sendNew(deps: WebhookDeps): ChangeConsumer {
 
 /** Tries what is due. */
 export async function sendDue(deps: WebhookDeps): Promise<void> {
-  const now = String(deps.clock.now().getTime()).padStart(15, '0');
+  const now = deps.clock.now().getTime();
   for (let shard = 0; shard < DUE_SHARDS; shard += 1) {
     const { items } = await deps.table.query({ pk: duePk(shard), index: 'g2', limit: DUE_PAGE });
-    const due = items.filter(({ g2sk }) => String(g2sk) <= now).map(asDelivery);
+    const due = items.map(asDelivery).filter(({ due_at = now }) => due_at <= now);
     await inParallel(due, async (delivery) => {
       const webhook = await readWebhook(deps.table, delivery.tenant_id, delivery.webhook_id);
       await attempt(deps, delivery, webhook);

@@ -28,10 +28,9 @@ export async function deployTo(
   const assembly = join(folder, 'assembly');
   const outputsFile = join(folder, 'outputs.json');
   const env = { ...ACCOUNT, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_S3: endpoint };
-  const context = [`publicS3Endpoint=${endpoint}`, 'keepData=false', ...settings].flatMap((setting) => [
-    '--context',
-    setting,
-  ]);
+  const context = [`publicS3Endpoint=${endpoint}`, 'keepData=false', 'webhooksToPrivate=true', ...settings].flatMap(
+    (setting) => ['--context', setting],
+  );
   try {
     await Promise.all([
       cdk(project, ['synth', '--quiet', '--output', assembly, ...context], env),

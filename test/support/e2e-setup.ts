@@ -26,7 +26,7 @@ export default async function setUp(project: TestProject): Promise<(() => Promis
     return undefined;
   }
   const workspace = await createWorkspace();
-  const server = await startEmbeddedServer({ root: workspace.folder });
+  const server = await startEmbeddedServer({ root: workspace.folder, args: ['--webhooks-to-private'] });
   project.provide('target', {
     engine: 'embedded',
     url: server.url,
