@@ -1,4 +1,5 @@
 import { type App, ArnFormat, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
+import { Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import { feedChanges } from '../constructs/change-feed.ts';
@@ -7,6 +8,7 @@ import { DeadLetterQueue } from '../constructs/dead-letter-queue.ts';
 import { LiveSocket } from '../constructs/live-socket.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
 import { runEvery } from '../constructs/run-every.ts';
+import { RunbookAlarm } from '../constructs/runbook-alarm.ts';
 import type { Settings } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { JobsStack } from './jobs-stack.ts';
@@ -89,6 +91,17 @@ export class LiveStack extends Stack {
     for (const source of [jobs.table, uploads.table]) {
       feedChanges({ table: source.table, consumer: feed, deadLetters, prefixes: ['EVENT#'] });
     }
+    new RunbookAlarm(this, 'HasDeadLetters', {
+      settings,
+      heading: 'live-dead-letters',
+      says: 'Events could not be pushed, or messages to webhooks not be kept or sent.',
+      metric: deadLetters.metricApproximateNumberOfMessagesVisible({
+        statistic: Stats.MAXIMUM,
+        period: Duration.minutes(5),
+      }),
+      threshold: 1,
+      evaluationPeriods: 1,
+    });
     if (settings.webSocket) this.#addSocket({ settings, foundation, uploads, jobs }, table, feed);
   }
 

@@ -14,7 +14,7 @@ const one = (type: string) => of(type)[0]?.properties;
 describe('tables', () => {
   test('are encrypted, recoverable, protected, with a stream, a ttl and two indexes', () => {
     const tables = of('AWS::DynamoDB::Table');
-    expect(tables).toHaveLength(3);
+    expect(tables).toHaveLength(4);
     for (const { properties } of tables) {
       expect(properties).toMatchObject({
         BillingMode: 'PAY_PER_REQUEST',
@@ -107,7 +107,7 @@ describe('a key of the account', () => {
 describe('dead letters', () => {
   test('are kept encrypted for 14 days, and sent by TLS alone', () => {
     const queues = of('AWS::SQS::Queue');
-    expect(queues).toHaveLength(2);
+    expect(queues).toHaveLength(3);
     for (const { properties } of queues) {
       expect(properties).toMatchObject({ SqsManagedSseEnabled: true, MessageRetentionPeriod: 14 * 86_400 });
     }
@@ -122,7 +122,7 @@ describe('dead letters', () => {
 
   test('are all events that a rule cannot deliver', () => {
     const targets = of('AWS::Events::Rule').flatMap(({ properties }) => properties.Targets);
-    expect(targets).toHaveLength(3);
+    expect(targets).toHaveLength(4);
     for (const target of targets) expect(target.DeadLetterConfig).toEqual({ Arn: expect.anything() });
   });
 });
@@ -177,7 +177,7 @@ describe('functions', () => {
   test('run on arm64 and Node.js 24, are traced, and write to a log with an end', () => {
     const functions = of('AWS::Lambda::Function');
     const tasks = Object.values(workflows).flatMap((workflow) => Object.keys(workflow.tasks));
-    expect(functions).toHaveLength(8 + tasks.length);
+    expect(functions).toHaveLength(13 + tasks.length);
     for (const { properties } of functions) {
       expect(properties).toMatchObject({
         Runtime: 'nodejs24.x',
@@ -191,7 +191,7 @@ describe('functions', () => {
 
   test('that answer requests give up before API Gateway does', () => {
     const apis = of('AWS::Lambda::Function').filter(({ properties }) => properties.Description.startsWith('API:'));
-    expect(apis).toHaveLength(3);
+    expect(apis).toHaveLength(4);
     for (const { properties } of apis) expect(properties.Timeout).toBeLessThan(29);
   });
 
@@ -209,7 +209,8 @@ describe('functions', () => {
 
   test('that consume a table tell which changes failed, and leave hopeless ones in a queue', () => {
     const mappings = of('AWS::Lambda::EventSourceMapping');
-    expect(mappings).toHaveLength(2);
+    // Live reads the events of jobs and of uploads, and its own messages to webhooks.
+    expect(mappings).toHaveLength(5);
     for (const { properties } of mappings) {
       expect(properties).toMatchObject({
         BisectBatchOnFunctionError: true,
@@ -247,13 +248,14 @@ describe('permissions', () => {
     const writes = statements.filter((statement) => actionsOf(statement).includes('dynamodb:PutItem'));
     // One statement may be for several tables.
     const tables = (resource: unknown) =>
-      JSON.stringify(resource).match(/(Identity|Uploads|Jobs)(?=Table[0-9A-F]{8})/g);
+      JSON.stringify(resource).match(/(Identity|Uploads|Jobs|Live)(?=Table[0-9A-F]{8})/g);
     const written = writes.flatMap(({ id, Resource }) =>
       (tables(Resource) ?? ['?']).map((table) => `${id.split('/')[0]}: ${table}`),
     );
     expect([...new Set(written)].sort()).toEqual([
       'millrace-foundation: Identity',
       'millrace-jobs: Jobs',
+      'millrace-live: Live',
       'millrace-uploads: Uploads',
       ...Object.keys(workflows).map((name) => `millrace-workflow-${name}: Jobs`),
     ]);
@@ -338,7 +340,7 @@ describe('API', () => {
   });
 
   test('may call each function by one permission', () => {
-    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(3);
+    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(4);
   });
 });
 
