@@ -24,14 +24,18 @@ interface Listener {
 export class WsPush implements Push {
   readonly #server: WebSocketServer;
   readonly #sockets = new Map<string, WebSocket>();
+  /** Those that have answered the last ping. */
+  readonly #answered = new WeakSet<WebSocket>();
   readonly #log: Log;
   readonly #listener: () => Listener;
+  readonly #pingEveryMs: number;
   /** What clients said and is being done. */
   readonly #doing = new Set<Promise<void>>();
   #pinging: NodeJS.Timeout | undefined;
 
   /** `protocol`: the subprotocol that is answered. */
-  constructor(options: { protocol: string; listener: () => Listener; log: Log }) {
+  constructor(options: { protocol: string; listener: () => Listener; pingEveryMs?: number; log: Log }) {
+    this.#pingEveryMs = options.pingEveryMs ?? PING_EVERY_MS;
     this.#listener = options.listener;
     this.#log = options.log;
     const handleProtocols = (offered: Set<string>) => (offered.has(options.protocol) ? options.protocol : false);
@@ -40,7 +44,7 @@ export class WsPush implements Push {
 
   /** Makes a request the connection of this id. */
   accept(connectionId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#pinging ??= setInterval(() => this.#ping(), PING_EVERY_MS);
+    this.#pinging ??= setInterval(() => this.#ping(), this.#pingEveryMs);
     this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#use(connectionId, webSocket));
   }
 
@@ -66,8 +70,6 @@ export class WsPush implements Push {
     });
   }
 
-  readonly #answered = new WeakSet<WebSocket>();
-
   #ping(): void {
     for (const socket of this.#sockets.values()) {
       if (this.#answered.delete(socket)) socket.ping();
@@ -88,11 +90,6 @@ export class WsPush implements Push {
 
   async close(connectionId: string, code: number): Promise<void> {
     this.#sockets.get(connectionId)?.close(code);
-  }
-
-  /** How many connections are open. */
-  get size(): number {
-    return this.#sockets.size;
   }
 
   /** Closes every connection. */
