@@ -43,7 +43,7 @@ export type LiveEvent = z.infer<typeof LiveEvent>;
 
 /** The state of a job or of an upload in a snapshot. */
 export const StateEntry = z.union([
-  z.object({ job_id: JobId, state: JobState, workflow: z.string(), batch_id: z.optional(z.string()) }),
+  z.object({ job_id: JobId, state: JobState, workflow: z.optional(z.string()), batch_id: z.optional(BatchId) }),
   z.object({ upload_id: UploadId, state: UploadState, name: z.string() }),
 ]);
 export type StateEntry = z.infer<typeof StateEntry>;

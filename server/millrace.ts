@@ -116,6 +116,14 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   });
   const { quotas, deletedFileDays } = options;
   const uploads = { table: uploadsTable, objects, clock, log, quotas, deletedFileDays };
+  const timers = new Set<NodeJS.Timeout>();
+  const later = (ms: number, run: () => Promise<void>) => {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      run().catch((error: unknown) => log.error('what was to be done later failed', { error }));
+    }, ms);
+    timers.add(timer);
+  };
   const jobs: JobsDeps = {
     table: jobsTable,
     objects,
@@ -125,6 +133,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     log,
     findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
     entries,
+    later,
     runningLimit: options.runningJobsPerTenant,
   };
   const onEnded = settleExecution(jobs);
@@ -194,6 +203,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     await pool.close();
     await Promise.all(feeds.map((feed) => feed.stop()));
     await bus.stop();
+    for (const timer of timers) clearTimeout(timer);
     database.close();
     folder.close();
   };

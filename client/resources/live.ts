@@ -43,15 +43,23 @@ export class Live {
   ): Promise<LiveUpdate & { type: 'snapshot' }> {
     const options = signal ? { signal } : {};
     const query = { limit: SNAPSHOT_SIZE };
+    if (batchId !== undefined) {
+      const page = await this.#api.call('listBatchItems', { params: { batch_id: batchId }, query }, options);
+      const items = page.items.flatMap(({ job_id, state }) => (job_id ? [{ job_id, state }] : []));
+      return { type: 'snapshot', items, truncated: page.next_cursor !== undefined };
+    }
     const [jobs, uploads] = await Promise.all([
       this.#api.call('listJobs', { query }, options),
-      batchId ? undefined : this.#api.call('listUploads', { query }, options),
+      this.#api.call('listUploads', { query }, options),
     ]);
-    const ofJobs = jobs.items
-      .filter((job) => batchId === undefined || job.batch_id === batchId)
-      .map(({ id, state, workflow, batch_id }) => ({ job_id: id, state, workflow, ...(batch_id && { batch_id }) }));
-    const ofUploads = uploads?.items.map(({ id, state, name }) => ({ upload_id: id, state, name })) ?? [];
-    const truncated = jobs.next_cursor !== undefined || uploads?.next_cursor !== undefined;
+    const ofJobs = jobs.items.map(({ id, state, workflow, batch_id }) => ({
+      job_id: id,
+      state,
+      workflow,
+      ...(batch_id && { batch_id }),
+    }));
+    const ofUploads = uploads.items.map(({ id, state, name }) => ({ upload_id: id, state, name }));
+    const truncated = jobs.next_cursor !== undefined || uploads.next_cursor !== undefined;
     return { type: 'snapshot', items: [...ofJobs, ...ofUploads], truncated };
   }
 }

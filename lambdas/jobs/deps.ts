@@ -17,6 +17,8 @@ export interface JobsDeps {
   readonly log: Log;
   findFile(tenantId: TenantId, fileId: string): Promise<FileRef | undefined>;
   readonly entries: Readonly<Record<string, WorkflowEntry>>;
+  /** Does something a little later, where the process is still there then; reconcile does it where it is not. */
+  later?(ms: number, run: () => Promise<void>): void;
   /** Jobs of one tenant that may run at the same time. */
   readonly runningLimit: number;
 }

@@ -119,6 +119,8 @@ export type ProgressRecord = Counts & {
   readonly batch_id?: BatchId;
   /** When the present attempt began, and how many tasks were completed by then. */
   readonly run?: { readonly started_at: string; readonly completed: number };
+  /** The change up to which progress is counted but not told, because it was told a moment before. */
+  readonly untold_seq?: string;
   /** Epoch milliseconds of the last progress event. */
   readonly progress_at: number;
 };

@@ -4,7 +4,7 @@ import type { Scope } from '../../contract/keys.ts';
 import type { LiveEvent, StateEntry, Topic } from '../../contract/live.ts';
 import { readJobEvents } from '../jobs/list-events.ts';
 import { readJob } from '../jobs/records.ts';
-import { readJobStates } from '../jobs/states.ts';
+import { readBatchStates, readJobStates } from '../jobs/states.ts';
 import { readUploadEvents } from '../uploads/events.ts';
 import { readUpload } from '../uploads/records.ts';
 import { readUploadStates } from '../uploads/states.ts';
@@ -22,7 +22,11 @@ type Source =
       check(): Promise<void>;
       read(after: string | undefined): Promise<{ items: readonly LiveEvent[]; ended: boolean }>;
     }
-  | { readonly kind: 'states'; read(): Promise<{ items: readonly StateEntry[]; truncated: boolean }> };
+  | {
+      readonly kind: 'states';
+      /** Throws unless the tenant has it. */
+      read(): Promise<{ items: readonly StateEntry[]; truncated: boolean }>;
+    };
 
 export function scopesOf(topic: Topic): readonly Scope[] {
   if (topic === 'tenant') return ['jobs:read', 'uploads:read'];
@@ -55,8 +59,12 @@ export function sourceOf({ jobs, uploads }: SocketDeps, tenantId: TenantId, topi
   return {
     kind: 'states',
     async read() {
-      const ofJobs = await readJobStates(jobs, tenantId, { limit: SNAPSHOT_SIZE, batchId });
-      if (batchId) return ofJobs;
+      if (batchId) {
+        const states = await readBatchStates(jobs, tenantId, batchId, SNAPSHOT_SIZE);
+        if (!states) throw new DomainError('BatchNotFoundError', `there is no batch ${batchId}`);
+        return states;
+      }
+      const ofJobs = await readJobStates(jobs, tenantId, SNAPSHOT_SIZE);
       const ofUploads = await readUploadStates(uploads, tenantId, { limit: SNAPSHOT_SIZE });
       return { items: [...ofJobs.items, ...ofUploads.items], truncated: ofJobs.truncated || ofUploads.truncated };
     },

@@ -35,6 +35,8 @@ async function keepJob(events: readonly { cursor: string; state: string }[], tol
   const pk = `T#${tenant}#J#${job}`;
   const last = events.at(-1)?.cursor ?? '';
   await world.jobs.putAll([
+    { pk: `T#${tenant}#B#${batch}`, sk: 'BATCH', batch_id: batch },
+    { pk: `T#${tenant}#B#${batch}`, sk: 'ITEM#000000', index: 0, job_id: job },
     {
       pk,
       sk: 'JOB',
@@ -165,6 +167,8 @@ describe('a connection', () => {
   test('takes 100 subscriptions, of which one that is asked for again counts once', async () => {
     await open('c1');
     const topic = (n: number) => `batch_01J${String(n).padStart(23, '0')}`;
+    for (let n = 0; n <= 100; n += 1)
+      await world.jobs.putAll([{ pk: `T#${tenant}#B#${topic(n)}`, sk: 'BATCH', batch_id: topic(n) }]);
     for (let n = 0; n < 100; n += 1) await say('c1', { type: 'subscribe', topic: topic(n) });
     await say('c1', { type: 'subscribe', topic: topic(0) });
     expect(told('c1').filter(({ type }) => type === 'error')).toEqual([]);
