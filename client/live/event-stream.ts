@@ -1,5 +1,4 @@
 import type { ServerMessage } from '../../contract/live.ts';
-import { MillraceError } from '../errors.ts';
 import { sleep } from '../retry.ts';
 import type { Listener, LiveConnection, LiveSocket } from './live-socket.ts';
 import { Wakeable } from './wakeable.ts';
@@ -19,7 +18,9 @@ export class EventStream<E extends { readonly cursor: string }> implements Liste
   #asked = false;
   /** Whether an answer without an event is to be told. */
   #tellsNothing = false;
-  #answer: 'nothing' | 'ended' | MillraceError | undefined;
+  #answer: 'nothing' | 'ended' | undefined;
+  /** It doesn't take this subscription: a poll tells why, or does in its place. */
+  #refusedBy: LiveSocket | undefined;
 
   /** `poll`: waits some seconds for events after a cursor. */
   constructor(
@@ -43,14 +44,13 @@ export class EventStream<E extends { readonly cursor: string }> implements Liste
       if (this.#queue.length > 0) return this.#queue.splice(0);
       const answer = this.#answer;
       this.#answer = undefined;
-      if (answer instanceof MillraceError) throw answer;
       if (answer === 'ended' || (answer && this.#tellsNothing)) {
         this.#tellsNothing = answer === 'ended';
         if (answer === 'ended') this.#socket = undefined;
         return [];
       }
       const socket = await this.#live.connect();
-      if (!socket) return this.#polled();
+      if (!socket || socket === this.#refusedBy) return this.#polled();
       if (socket !== this.#socket) this.#ask(socket, false);
       if (!(await this.#wakeable.sleep(ASK_AFTER_MS, signal)) && this.#socket) this.#ask(this.#socket, true);
     }
@@ -61,9 +61,10 @@ export class EventStream<E extends { readonly cursor: string }> implements Liste
   }
 
   async #polled(): Promise<readonly E[]> {
-    const items = await this.#poll(this.#cursor);
-    this.#cursor = items.at(-1)?.cursor ?? this.#cursor;
-    return items;
+    const cursor = this.#cursor;
+    // Meanwhile some of them may have been pushed.
+    this.#take(cursor, await this.#poll(cursor));
+    return this.#queue.splice(0);
   }
 
   #ask(socket: LiveSocket, tellsNothing: boolean): void {
@@ -78,7 +79,7 @@ export class EventStream<E extends { readonly cursor: string }> implements Liste
     else if (message.type === 'subscribed') {
       this.#asked = false;
       this.#answer = message.ended ? 'ended' : 'nothing';
-    } else if (message.type === 'error') this.#answer = new MillraceError(message.error, message.message);
+    } else if (message.type === 'error') this.#refusedBy = this.#socket;
     this.#wakeable.wake();
   }
 

@@ -37,8 +37,11 @@ export class LiveConnection {
   /** The last one to go closes the connection. */
   remove(listener: Listener): void {
     this.#listeners.delete(listener);
-    if (this.#listeners.size === 0) this.#socket?.close();
-    else if (!this.#watched(listener.topic)) this.#socket?.send({ type: 'unsubscribe', topic: listener.topic });
+    if (this.#listeners.size === 0) {
+      const socket = this.#socket;
+      this.#socket = undefined;
+      socket?.close();
+    } else if (!this.#watched(listener.topic)) this.#socket?.send({ type: 'unsubscribe', topic: listener.topic });
   }
 
   #watched(topic: string): boolean {

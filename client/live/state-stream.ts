@@ -1,5 +1,4 @@
 import type { LiveEvent, ServerMessage, StateEntry } from '../../contract/live.ts';
-import { MillraceError } from '../errors.ts';
 import type { Listener, LiveConnection, LiveSocket } from './live-socket.ts';
 import { Wakeable } from './wakeable.ts';
 
@@ -24,7 +23,8 @@ export class StateStream implements Listener {
   #socket: LiveSocket | undefined;
   #snapshot: StateEntry[] = [];
   #lastLook = '';
-  #error: MillraceError | undefined;
+  /** It doesn't take this subscription: a look tells why. */
+  #refusedBy: LiveSocket | undefined;
 
   constructor(
     live: LiveConnection,
@@ -39,9 +39,8 @@ export class StateStream implements Listener {
   async next(signal: AbortSignal | undefined): Promise<readonly LiveUpdate[]> {
     for (;;) {
       if (this.#queue.length > 0) return this.#queue.splice(0);
-      if (this.#error) throw this.#error;
       const socket = await this.#live.connect();
-      if (!socket) {
+      if (!socket || socket === this.#refusedBy) {
         const look = await this.#look();
         const text = JSON.stringify(look);
         if (text !== this.#lastLook) {
@@ -68,7 +67,7 @@ export class StateStream implements Listener {
       // Changes that came while it was told are of a time that it has seen, or of a later one: they stay behind it.
       this.#queue.unshift({ type: 'snapshot', items: this.#snapshot, truncated: message.truncated ?? false });
       this.#snapshot = [];
-    } else if (message.type === 'error') this.#error = new MillraceError(message.error, message.message);
+    } else if (message.type === 'error') this.#refusedBy = this.#socket;
     this.#wakeable.wake();
   }
 

@@ -60,7 +60,7 @@ test('root makes the first key of a tenant, told once, which makes further ones'
   expect(owner).toMatchObject({ status: 201, json: { tenant_id: 'acme', role: 'owner', secret: expect.any(String) } });
   const editor = await create(owner.json.secret, { name: 'ci' });
   expect(editor.json).toMatchObject({ tenant_id: 'acme', name: 'ci', role: 'editor' });
-  expect(editor.json.scopes).toEqual(['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write']);
+  expect(editor.json.scopes).toEqual(['uploads:read', 'uploads:write', 'jobs:read', 'jobs:write', 'webhooks:write']);
 
   const { items } = await list(owner.json.secret);
   expect(items.map(({ id }: { id: string }) => id)).toEqual([editor.json.id, owner.json.id]);
