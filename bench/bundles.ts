@@ -62,6 +62,7 @@ const ENVIRONMENT = {
   JOBS_TABLE: 'jobs',
   JWT_ISSUERS: '[]',
   MARKETPLACES: '{}',
+  LIVE_TABLE: 'live',
   METRICS_NAMESPACE: 'millrace',
   MILLRACE_VERSION: '0.0.0',
   PUBLISHING_TABLE: 'publishing',
@@ -72,6 +73,7 @@ const ENVIRONMENT = {
   SIGNING_ROLE_ARN: 'arn:aws:iam::111111111111:role/signing',
   STATE_MACHINE_ARN_PREFIX: 'arn:aws:states:us-east-1:111111111111:stateMachine:',
   UPLOADS_TABLE: 'uploads',
+  WEBHOOKS_TO_PRIVATE: 'no',
 };
 const LOAD = `
   const start = performance.now();

@@ -13,6 +13,14 @@ import { deleteFile, download, listFiles, restoreFile, showUsage, verify } from 
 import { cancelJob, listJobs, listWorkflows, retryJob, runWorkflow, showJob, watchJob } from './commands/jobs.ts';
 import { createKey, listKeys, revokeKey } from './commands/keys.ts';
 import { resumeUpload, uploadFiles } from './commands/upload.ts';
+import {
+  createWebhook,
+  deleteWebhook,
+  listDeliveries,
+  listWebhooks,
+  redeliver,
+  rotateSecret,
+} from './commands/webhooks.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { ExitCode } from './exit.ts';
 import type { OutputOptions } from './output.ts';
@@ -200,6 +208,35 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .argument('<program...>', 'gets a command as JSON on stdin, prints its result as JSON; after -- it may have flags')
     .option('--journal <folder>', 'where what is done is noted (default: ~/.local/state/millrace/bridge)')
     .action(action(runBridge));
+
+  const webhooks = program.command('webhooks').description('addresses that are told what happens');
+  webhooks
+    .command('create')
+    .description('have an address told, and print the secret that verifies its messages')
+    .argument('<url>')
+    .option('--event <event...>', 'such as job.completed; all when left out')
+    .option('--description <text>')
+    .action(action(createWebhook));
+  webhooks.command('ls').description('list webhooks').action(action(listWebhooks));
+  webhooks.command('rm').description('delete a webhook').argument('<webhook-id>').action(action(deleteWebhook));
+  webhooks
+    .command('rotate')
+    .description('give a webhook a new secret and print it')
+    .argument('<webhook-id>')
+    .option('--overlap-hours <hours>', 'how long the secret before is good (default: 24)', integer(0, 168))
+    .action(action(rotateSecret));
+  webhooks
+    .command('deliveries')
+    .description('messages to a webhook and what became of them, newest first')
+    .argument('<webhook-id>')
+    .addOption(limit())
+    .action(action(listDeliveries));
+  webhooks
+    .command('redeliver')
+    .description('send a message again')
+    .argument('<webhook-id>')
+    .argument('<delivery-id>')
+    .action(action(redeliver));
 
   const keys = program.command('keys').description('API keys; they need the root secret or an owner’s key');
   keys

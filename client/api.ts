@@ -11,6 +11,7 @@ export const ROUTES = {
   signParts: ['POST', '/uploads/{upload_id}/parts'],
   getUpload: ['GET', '/uploads/{upload_id}'],
   completeUpload: ['POST', '/uploads/{upload_id}/complete'],
+  listUploadEvents: ['GET', '/uploads/{upload_id}/events'],
   abortUpload: ['DELETE', '/uploads/{upload_id}'],
   listUploads: ['GET', '/uploads'],
   listFiles: ['GET', '/files'],
@@ -48,6 +49,15 @@ export const ROUTES = {
   listCommands: ['GET', '/bridge/commands'],
   heartbeatCommand: ['POST', '/bridge/commands/{command_id}/heartbeat'],
   answerCommand: ['POST', '/bridge/commands/{command_id}/answer'],
+  getLive: ['GET', '/live'],
+  createWebhook: ['POST', '/webhooks'],
+  listWebhooks: ['GET', '/webhooks'],
+  getWebhook: ['GET', '/webhooks/{webhook_id}'],
+  updateWebhook: ['PUT', '/webhooks/{webhook_id}'],
+  deleteWebhook: ['DELETE', '/webhooks/{webhook_id}'],
+  rotateWebhookSecret: ['POST', '/webhooks/{webhook_id}/rotate-secret'],
+  listWebhookDeliveries: ['GET', '/webhooks/{webhook_id}/deliveries'],
+  redeliverWebhook: ['POST', '/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver'],
   createKey: ['POST', '/keys'],
   listKeys: ['GET', '/keys'],
   revokeKey: ['DELETE', '/keys/{key_id}'],
@@ -140,7 +150,7 @@ export class Api {
     for (const [name, value] of Object.entries(input.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    const headers: Record<string, string> = { authorization: `Bearer ${await this.#credential()}` };
+    const headers: Record<string, string> = { authorization: `Bearer ${await this.credential()}` };
     if (input.body) headers['content-type'] = 'application/json';
     if (idempotencyKey) headers['idempotency-key'] = idempotencyKey;
     const { response, text } = await exchange(url, {
@@ -159,7 +169,7 @@ export class Api {
     }
   }
 
-  async #credential(): Promise<string> {
+  async credential(): Promise<string> {
     return typeof this.#token === 'string' ? this.#token : this.#token();
   }
 }

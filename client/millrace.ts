@@ -1,12 +1,15 @@
 import { Api } from './api.ts';
 import { MillraceError } from './errors.ts';
+import { LiveConnection } from './live/live-socket.ts';
 import type { Platform, StateStore } from './ports.ts';
 import { Batches } from './resources/batches.ts';
 import { Files } from './resources/files.ts';
 import { Jobs, Workflows } from './resources/jobs.ts';
 import { Keys } from './resources/keys.ts';
+import { Live } from './resources/live.ts';
 import { Accounts, Bridge, Products } from './resources/publishing.ts';
 import { Uploads } from './resources/uploads.ts';
+import { Webhooks } from './resources/webhooks.ts';
 import type { File, Page } from './types.ts';
 import { hashRange } from './upload/hash.ts';
 
@@ -41,6 +44,8 @@ export class MillraceClient<Source> {
   readonly accounts: Accounts;
   readonly bridge: Bridge;
   readonly keys: Keys;
+  readonly live: Live;
+  readonly webhooks: Webhooks;
   readonly #platform: Platform<Source>;
   readonly #signal: AbortSignal | undefined;
 
@@ -51,15 +56,18 @@ export class MillraceClient<Source> {
     const api = new Api({ url, token: credential, signal });
     this.#platform = platform;
     this.#signal = signal;
-    this.uploads = new Uploads(api, platform);
+    const live = new LiveConnection(api);
+    this.uploads = new Uploads(api, live, platform);
     this.files = new Files(api);
-    this.jobs = new Jobs(api);
+    this.jobs = new Jobs(api, live);
     this.batches = new Batches(api);
     this.workflows = new Workflows(api);
     this.products = new Products(api);
     this.accounts = new Accounts(api);
     this.bridge = new Bridge(api);
     this.keys = new Keys(api);
+    this.live = new Live(api, live);
+    this.webhooks = new Webhooks(api);
   }
 
   /** Compares a local file with the receipt of an uploaded one, by size and CRC64NVME; nothing is downloaded. */

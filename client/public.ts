@@ -1,12 +1,14 @@
 export { MAX_QUEUE_POSITION } from '../contract/limits.ts';
 export { type ClientErrorCode, MillraceError } from './errors.ts';
+export type { LiveUpdate } from './live/state-stream.ts';
 export { memoryStateStore } from './memory-state.ts';
 export { type MillraceOptions, paginate, type Verification } from './millrace.ts';
 export { PauseController } from './pause.ts';
 export type { FileIdentity, SavedUpload, StateStore } from './ports.ts';
 export type { CreateBatchOptions, WaitForBatchOptions } from './resources/batches.ts';
-export type { CreateJobOptions, WaitOptions, WatchOptions } from './resources/jobs.ts';
+export type { CreateJobOptions, WaitOptions } from './resources/jobs.ts';
 export type { TransferOptions, UploadManyOptions, UploadOptions } from './resources/uploads.ts';
+export type { WatchOptions } from './resources/watch.ts';
 export type * from './types.ts';
 export type { UploadPhase, UploadProgress } from './upload/progress.ts';
 export type { UploadManyProgress } from './upload/total-progress.ts';

@@ -1,4 +1,5 @@
 import type { JobEvent as ContractJobEvent } from '../contract/jobs.ts';
+import type { LiveEvent as ContractLiveEvent, StateEntry as ContractStateEntry } from '../contract/live.ts';
 import type { OperationOutput } from '../contract/routes.ts';
 import type { BodyOf, QueryOf } from './api.ts';
 
@@ -24,8 +25,18 @@ export type Product = OperationOutput<'getProduct'>;
 export type MarketplaceAccount = OperationOutput<'getAccount'>;
 export type CommandPage = OperationOutput<'listCommands'>;
 export type BridgeCommand = CommandPage['items'][number];
+export type UploadEvent = OperationOutput<'listUploadEvents'>['items'][number];
+/** An event of any job or upload. */
+export type LiveEvent = ContractLiveEvent;
+export type StateEntry = ContractStateEntry;
 export type ApiKey = OperationOutput<'listKeys'>['items'][number];
 export type CreatedKey = OperationOutput<'createKey'>;
+
+export type Webhook = OperationOutput<'getWebhook'>;
+export type CreatedWebhook = OperationOutput<'createWebhook'>;
+export type RotatedSecret = OperationOutput<'rotateWebhookSecret'>;
+export type WebhookDelivery = OperationOutput<'redeliverWebhook'>;
+export type WriteWebhook = BodyOf<'createWebhook'>;
 
 export type ListUploads = QueryOf<'listUploads'>;
 export type ListFiles = QueryOf<'listFiles'>;

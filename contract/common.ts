@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE } from './limits.ts';
+import { DEFAULT_PAGE_SIZE, MAX_EVENT_WAIT_SECONDS, MAX_PAGE_SIZE } from './limits.ts';
 
 const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
 
@@ -24,11 +24,16 @@ export const KeyId = z
   .string()
   .check(z.regex(new RegExp(`^key_${ULID}$`)))
   .brand<'KeyId'>();
+export const WebhookId = z
+  .string()
+  .check(z.regex(new RegExp(`^wh_${ULID}$`)))
+  .brand<'WebhookId'>();
 export type UploadId = z.infer<typeof UploadId>;
 export type FileId = z.infer<typeof FileId>;
 export type JobId = z.infer<typeof JobId>;
 export type BatchId = z.infer<typeof BatchId>;
 export type KeyId = z.infer<typeof KeyId>;
+export type WebhookId = z.infer<typeof WebhookId>;
 
 /** A tenant: 1–64 of `a-z 0-9 - _`, starting with a letter or digit. It is part of every key and object name. */
 export const TenantId = z
@@ -56,6 +61,18 @@ export const PageQuery = z.object({
 export function pageOf<T extends z.ZodMiniType>(item: T) {
   return z.object({ items: z.array(item), next_cursor: z.optional(z.string()) });
 }
+
+/** Where to go on in the events of one job or upload: the cursor of the last event seen. Cursors compare as strings. */
+export const EventCursor = z.string().check(z.maxLength(128), z.regex(/^[0-9]+$/));
+
+/** Query of a listing of events: oldest first. */
+export const EventsQuery = z.object({
+  /** The cursor of the last event seen; from the beginning when left out. */
+  after: z.optional(EventCursor),
+  /** Seconds to wait for an event if there is none yet. */
+  wait: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
+  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(500)), 100),
+});
 
 /** An inclusive range of part numbers. */
 export const PartNumberRange = z.object({ first: z.int(), last: z.int() });

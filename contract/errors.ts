@@ -22,6 +22,8 @@ export const ERRORS = {
   AccountNotFoundError: { status: 404, heals: false, meaning: 'There is no such marketplace account.' },
   CommandNotFoundError: { status: 404, heals: false, meaning: 'There is no such command for a bridge.' },
   KeyNotFoundError: { status: 404, heals: false, meaning: 'There is no such API key.' },
+  WebhookNotFoundError: { status: 404, heals: false, meaning: 'There is no such webhook.' },
+  DeliveryNotFoundError: { status: 404, heals: false, meaning: 'There is no such delivery of this webhook.' },
   MethodNotAllowedError: { status: 405, heals: false, meaning: 'The route exists, but not with this method.' },
   UploadNotOpenError: { status: 409, heals: false, meaning: 'The upload is not in a state that allows this.' },
   PartsMissingError: { status: 409, heals: false, meaning: 'Some parts have not arrived, or with the wrong size.' },

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import { BatchId, FileId, JobId, Timestamp } from './common.ts';
-import { DEFAULT_MAX_RETRIES, MAX_EVENT_WAIT_SECONDS, MAX_MAX_RETRIES, MAX_QUEUE_POSITION } from './limits.ts';
+import { BatchId, EventCursor, FileId, JobId, Timestamp } from './common.ts';
+import { DEFAULT_MAX_RETRIES, MAX_MAX_RETRIES, MAX_QUEUE_POSITION } from './limits.ts';
 
 /** The states of a job; the transitions are in `lambdas/jobs/transitions.ts`. */
 export const JOB_STATES = ['creating', 'queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'] as const;
@@ -107,7 +107,7 @@ export const Artifact = z.object({
 });
 export type Artifact = z.infer<typeof Artifact>;
 
-const eventBase = { cursor: z.string(), job_id: JobId, time: Timestamp };
+const eventBase = { cursor: EventCursor, job_id: JobId, batch_id: z.optional(BatchId), time: Timestamp };
 
 /** What happened to a job, oldest first; `cursor` is where to go on. */
 export const JobEvent = z.discriminatedUnion('type', [
@@ -122,14 +122,6 @@ export const JobEvent = z.discriminatedUnion('type', [
   z.object({ ...eventBase, type: z.literal('job.progress'), progress: JobProgress }),
 ]);
 export type JobEvent = z.infer<typeof JobEvent>;
-
-export const JobEventsQuery = z.object({
-  /** The cursor of the last event seen; from the beginning when left out. */
-  after: z.optional(z.string().check(z.maxLength(128), z.regex(/^[0-9]+$/))),
-  /** Seconds to wait for an event if there is none yet. */
-  wait: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
-  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(500)), 100),
-});
 
 export const Workflow = z.object({
   name: z.string(),

@@ -11,6 +11,7 @@ export const SCOPES = [
   'products:write',
   /** For a seller's bridge: fetch commands and answer them. */
   'bridge:write',
+  'webhooks:write',
   'keys:write',
 ] as const;
 export const Scope = z.enum(SCOPES);
@@ -30,6 +31,7 @@ export const ROLE_SCOPES: Record<Role, readonly Scope[]> = {
     'products:read',
     'products:write',
     'bridge:write',
+    'webhooks:write',
   ],
   viewer: ['uploads:read', 'jobs:read', 'products:read'],
 };

@@ -74,6 +74,12 @@ export const MAX_JOB_INPUT_BYTES = 64 * KIB;
 export const MAX_EVENT_WAIT_SECONDS = 20;
 export const EVENT_LIFETIME_SECONDS = 7 * 24 * 3_600;
 
+export const MAX_WEBHOOKS_PER_TENANT = 20;
+/** Messages to webhooks, and what became of them, are kept for 30 days. */
+export const DELIVERY_LIFETIME_SECONDS = 30 * 24 * 3_600;
+/** The secret before is good for a week at most beside its successor. */
+export const MAX_SECRET_OVERLAP_HOURS = 7 * 24;
+
 /** A request body for the API itself (bytes of files never come here). API Gateway takes 10 MB, a Lambda 6 MB. */
 export const MAX_BODY_BYTES = 4 * MIB;
 

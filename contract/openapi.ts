@@ -24,10 +24,12 @@ import {
   SignedPart,
   SignParts,
   Upload,
+  UploadEvent,
   UploadProgress,
   UploadWithParts,
   Usage,
 } from './uploads.ts';
+import { CreatedWebhook, DeliveryAttempt, Webhook, WebhookDelivery, WriteWebhook } from './webhooks.ts';
 
 type Json = Record<string, unknown>;
 
@@ -44,6 +46,8 @@ const named = {
   CreateKey,
   CreateProduct,
   CreatedKey,
+  CreatedWebhook,
+  DeliveryAttempt,
   Download,
   File,
   InitUpload,
@@ -61,10 +65,14 @@ const named = {
   SignedPart,
   Task,
   Upload,
+  UploadEvent,
   UploadProgress,
   UploadWithParts,
   Usage,
+  Webhook,
+  WebhookDelivery,
   Workflow,
+  WriteWebhook,
 };
 
 const registry = z.registry<{ id: string }>();
@@ -74,6 +82,7 @@ const CONTEXTS = {
   uploads: 'Upload sessions and files. Bytes go straight to the object store by presigned URLs.',
   jobs: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
   publishing: "Products, accounts of marketplaces, and the commands of a seller's bridge.",
+  live: 'What happens, told as it happens: docs/live.md has the messages of the WebSocket.',
   identity: 'API keys, and whether the service answers.',
 };
 

@@ -1,10 +1,23 @@
 import * as z from 'zod/mini';
 import { Batch, BatchItem, CreateBatch, MarketplaceStats } from './batches.ts';
-import { BatchId, Crc64Nvme, FileId, IdempotencyKey, JobId, KeyId, PageQuery, pageOf, UploadId } from './common.ts';
+import {
+  BatchId,
+  Crc64Nvme,
+  EventsQuery,
+  FileId,
+  IdempotencyKey,
+  JobId,
+  KeyId,
+  PageQuery,
+  pageOf,
+  UploadId,
+  WebhookId,
+} from './common.ts';
 import type { ErrorCode } from './errors.ts';
-import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobEventsQuery, JobState, Task, Workflow } from './jobs.ts';
+import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobState, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey, type Scope } from './keys.ts';
 import { MAX_EVENT_WAIT_SECONDS } from './limits.ts';
+import { Live } from './live.ts';
 import {
   AccountId,
   BridgeAnswer,
@@ -27,17 +40,20 @@ import {
   SignedPart,
   SignParts,
   Upload,
+  UploadEvent,
   UploadState,
   UploadWithParts,
   Usage,
 } from './uploads.ts';
+
+import { CreatedWebhook, RotatedSecret, RotateSecret, Webhook, WebhookDelivery, WriteWebhook } from './webhooks.ts';
 
 type Shape = z.ZodMiniObject;
 type BodyShape = Shape | z.ZodMiniDiscriminatedUnion;
 const nothing = z.object({});
 
 /** Which API Lambda answers a route. */
-export type Context = 'uploads' | 'jobs' | 'publishing' | 'identity';
+export type Context = 'uploads' | 'jobs' | 'publishing' | 'live' | 'identity';
 
 interface RouteSpec {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -94,6 +110,7 @@ const batchParams = z.object({ batch_id: BatchId });
 const productParams = z.object({ product_id: ProductId });
 const accountParams = z.object({ account_id: AccountId });
 const commandParams = z.object({ command_id: CommandId });
+const webhookParams = z.object({ webhook_id: WebhookId });
 const idempotent = z.object({ 'idempotency-key': z.optional(IdempotencyKey) });
 const ListUploadsQuery = z
   .extend(PageQuery, {
@@ -204,6 +221,17 @@ export const routes = {
     params: uploadParams,
     responses: { 200: Upload },
     errors: ['UploadNotFoundError', 'UploadNotOpenError'],
+  }),
+  listUploadEvents: route({
+    method: 'GET',
+    path: '/uploads/{upload_id}/events',
+    context: 'uploads',
+    summary: "A session's events after a cursor; waits for one if asked",
+    auth: 'uploads:read',
+    params: uploadParams,
+    query: EventsQuery,
+    responses: { 200: z.object({ items: z.array(UploadEvent), next_cursor: z.optional(z.string()) }) },
+    errors: ['UploadNotFoundError'],
   }),
   listUploads: route({
     method: 'GET',
@@ -344,7 +372,7 @@ export const routes = {
     summary: "A job's events after a cursor; waits for one if asked",
     auth: 'jobs:read',
     params: jobParams,
-    query: JobEventsQuery,
+    query: EventsQuery,
     responses: { 200: z.object({ items: z.array(JobEvent), next_cursor: z.optional(z.string()) }) },
     errors: ['JobNotFoundError'],
   }),
@@ -574,6 +602,98 @@ export const routes = {
     body: BridgeAnswer,
     responses: { 204: null },
     errors: ['CommandNotFoundError'],
+  }),
+  getLive: route({
+    method: 'GET',
+    path: '/live',
+    context: 'live',
+    summary: 'Where events are pushed over WebSocket, if this deployment does that',
+    auth: 'none',
+    responses: { 200: Live },
+    errors: [],
+  }),
+  createWebhook: route({
+    method: 'POST',
+    path: '/webhooks',
+    context: 'live',
+    summary: 'Have an address told what happens, in messages signed as Standard Webhooks',
+    auth: 'webhooks:write',
+    body: WriteWebhook,
+    responses: { 201: CreatedWebhook },
+    errors: ['QuotaExceededError'],
+  }),
+  listWebhooks: route({
+    method: 'GET',
+    path: '/webhooks',
+    context: 'live',
+    summary: 'List webhooks, newest first',
+    auth: 'webhooks:write',
+    query: PageQuery,
+    responses: { 200: pageOf(Webhook) },
+    errors: ['InvalidCursorError'],
+  }),
+  getWebhook: route({
+    method: 'GET',
+    path: '/webhooks/{webhook_id}',
+    context: 'live',
+    summary: 'A webhook',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    responses: { 200: Webhook },
+    errors: ['WebhookNotFoundError'],
+  }),
+  updateWebhook: route({
+    method: 'PUT',
+    path: '/webhooks/{webhook_id}',
+    context: 'live',
+    summary: 'Replace what a webhook is; its secret stays',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    body: WriteWebhook,
+    responses: { 200: Webhook },
+    errors: ['WebhookNotFoundError'],
+  }),
+  deleteWebhook: route({
+    method: 'DELETE',
+    path: '/webhooks/{webhook_id}',
+    context: 'live',
+    summary: 'Delete a webhook; what waits for it is not sent',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    responses: { 204: null },
+    errors: ['WebhookNotFoundError'],
+  }),
+  rotateWebhookSecret: route({
+    method: 'POST',
+    path: '/webhooks/{webhook_id}/rotate-secret',
+    context: 'live',
+    summary: 'Give a webhook a new secret; for some hours messages carry the signatures of both',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    body: RotateSecret,
+    responses: { 200: RotatedSecret },
+    errors: ['WebhookNotFoundError'],
+  }),
+  listWebhookDeliveries: route({
+    method: 'GET',
+    path: '/webhooks/{webhook_id}/deliveries',
+    context: 'live',
+    summary: 'Messages to a webhook and their attempts, newest first',
+    auth: 'webhooks:write',
+    params: webhookParams,
+    query: PageQuery,
+    responses: { 200: pageOf(WebhookDelivery) },
+    errors: ['WebhookNotFoundError', 'InvalidCursorError'],
+  }),
+  redeliverWebhook: route({
+    method: 'POST',
+    path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver',
+    context: 'live',
+    summary: 'Send a message again, whatever became of it',
+    auth: 'webhooks:write',
+    params: z.extend(webhookParams, { delivery_id: z.string().check(z.regex(/^[\w-]{1,128}$/)) }),
+    responses: { 202: WebhookDelivery },
+    errors: ['DeliveryNotFoundError', 'WebhookNotFoundError'],
   }),
   createKey: route({
     method: 'POST',

@@ -4,6 +4,7 @@ import { readSettings } from './settings.ts';
 import { EdgeStack } from './stacks/edge-stack.ts';
 import { FoundationStack } from './stacks/foundation-stack.ts';
 import { JobsStack } from './stacks/jobs-stack.ts';
+import { LiveStack } from './stacks/live-stack.ts';
 import { PublishingStack } from './stacks/publishing-stack.ts';
 import { UploadsStack } from './stacks/uploads-stack.ts';
 import { WorkflowStack } from './stacks/workflow-stack.ts';
@@ -22,6 +23,7 @@ export function addMillrace(app: App): void {
     publishing,
     workflows: Object.keys(workflows),
   });
+  const live = new LiveStack(app, name('live'), { settings, foundation, uploads, jobs });
   for (const workflow of Object.values(workflows)) {
     const services = workflow.context && { publishing: publishing.services }[workflow.context];
     new WorkflowStack(app, name(`workflow-${workflow.name}`), { settings, foundation, jobs, workflow, services });
@@ -31,5 +33,6 @@ export function addMillrace(app: App): void {
     uploads: uploads.api,
     jobs: jobs.api,
     publishing: publishing.api,
+    live: live.api,
   });
 }

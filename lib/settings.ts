@@ -59,6 +59,12 @@ const Settings = z.strictObject({
   alarmTopicArn: z.optional(z.string().check(z.startsWith('arn:'))),
   /** A key of the account for bucket and tables, instead of the keys that AWS manages. */
   kmsKeyArn: z.optional(z.string().check(z.startsWith('arn:'))),
+  /** Lets webhooks lead to addresses that are not public, and by http: for tests. */
+  webhooksToPrivate: z._default(json(z.boolean()), false),
+  /** False where there are no WebSocket APIs: watchers poll there. */
+  webSocket: z._default(json(z.boolean()), true),
+  /** Where WebSocket APIs are in place of AWS's own, such as `http://localhost:4566/_aws/execute-api`, for other engines. */
+  executeApiBase: z.optional(z.url({ protocol: /^https?$/ })),
   /** Origin in presigned URLs in place of S3's own, for engines whose S3 has another address outside than inside. */
   publicS3Endpoint: z.optional(z.url()),
 });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { DomainError } from '../contract/errors.ts';
 import { MAX_BODY_BYTES } from '../contract/limits.ts';
 import { routes } from '../contract/routes.ts';
@@ -206,15 +207,18 @@ export interface Listening {
 /** Listens on a port, 0 for any free one; `SetupError` says what to do when it cannot. */
 export async function listen({
   listener,
+  onUpgrade,
   port,
   host,
 }: {
   listener: RequestListener;
+  onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   port: number;
   host: string;
 }): Promise<Listening> {
   // A part of 5 GiB takes as long as it takes: what ends a request is that nothing moves.
   const server = createServer({ requestTimeout: 0 }, listener).on('checkContinue', listener);
+  if (onUpgrade) server.on('upgrade', onUpgrade);
   server.setTimeout(IDLE_MS);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(cannotListen(error, port, host)));

@@ -34,6 +34,8 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --marketplaces JSON
                     where they are, if not at their own addresses, such as their sandboxes: ebay_url, ebay_media_url,
                     etsy_url, timeout_seconds
+  --webhooks-to-private
+                    let webhooks lead to addresses that are not public, and by http
   --data FOLDER     where all data is (default ./.millrace)
   --help
 `;
@@ -86,6 +88,7 @@ interface Options {
   readonly quotas: Quotas;
   readonly deletedFileDays: number;
   readonly marketplaces: MarketplaceSettings;
+  readonly webhooksToPrivate: boolean;
   readonly sizeBytes: number;
   readonly once: boolean;
   readonly demo: boolean;
@@ -122,6 +125,7 @@ function readOptions(): Options | undefined {
     quotas: parseQuotas(values.quotas),
     deletedFileDays,
     marketplaces: parseMarketplaces(values.marketplaces),
+    webhooksToPrivate: values['webhooks-to-private'],
     sizeBytes: parseSize(values.size),
     once: values.once,
     demo: values.demo,
@@ -137,6 +141,7 @@ function parse() {
         once: flag,
         demo: flag,
         'serve-only': flag,
+        'webhooks-to-private': flag,
         size: { type: 'string', default: '300MB' },
         port: { type: 'string', default: '4780' },
         host: { type: 'string', default: '127.0.0.1' },

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LIVE_PROTOCOL } from '../contract/live.ts';
 import type { MarketplaceSettings } from '../contract/publishing.ts';
 import type { Quotas } from '../contract/uploads.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
@@ -8,12 +9,17 @@ import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
 import { createJobsHandlers, type JobsDeps } from '../lambdas/jobs/handlers.ts';
 import { reconcileJobs } from '../lambdas/jobs/reconcile.ts';
 import { settleExecution } from '../lambdas/jobs/settle.ts';
+import { forgetConnection, openConnection } from '../lambdas/live/connections.ts';
+import { createLiveHandlers } from '../lambdas/live/handlers.ts';
+import { handleMessage } from '../lambdas/live/messages.ts';
+import { tellEvents } from '../lambdas/live/queue-deliveries.ts';
+import { sendDue, sendNew } from '../lambdas/live/send-deliveries.ts';
 import { createPublishingHandlers } from '../lambdas/publishing/handlers.ts';
 import { completePublishingInput } from '../lambdas/publishing/products.ts';
 import { createKeyStore, type KeyStore } from '../lambdas/runtime/api-keys.ts';
 import { createAuthenticator, type JwtIssuer } from '../lambdas/runtime/auth.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
-import { publishUploadChanges } from '../lambdas/uploads/changes.ts';
+import { tellUploadChanges } from '../lambdas/uploads/changes.ts';
 import { findFile } from '../lambdas/uploads/files.ts';
 import { createUploadsHandlers } from '../lambdas/uploads/handlers.ts';
 import { sweepUploads } from '../lambdas/uploads/sweep.ts';
@@ -28,14 +34,18 @@ import { SqliteBus } from '../platform/embedded/sqlite-bus.ts';
 import { SqliteTable } from '../platform/embedded/sqlite-table.ts';
 import { TaskPool } from '../platform/embedded/task-pool.ts';
 import { TimerSchedule } from '../platform/embedded/timer-schedule.ts';
+import { WsPush } from '../platform/embedded/ws-push.ts';
 import { systemClock as clock } from '../platform/system-clock.ts';
 import { openDataFolder } from './data-folder.ts';
 import { createRequestListener, listen } from './http.ts';
+import { createUpgradeListener, LIVE_PATH } from './live-socket.ts';
 import { openLogFile, rotateLogFile } from './log-file.ts';
 import type { TaskWorkerData } from './task-worker.ts';
 
 /** How often jobs are looked after that lost their thread or their event: it bounds how long they hang. */
 const RECONCILE_EVERY_SECONDS = 2;
+/** How often messages to webhooks are looked for that are to be tried again. */
+const SEND_EVERY_SECONDS = 2;
 const SWEEP_EVERY_SECONDS = 60;
 const PURGE_EVERY_SECONDS = 3_600;
 
@@ -56,6 +66,8 @@ export interface MillraceOptions {
   /** For how long deleted files can be restored; 0: they can't. */
   readonly deletedFileDays: number;
   readonly marketplaces: MarketplaceSettings;
+  /** Whether webhooks may lead to addresses that are not public, and by http. */
+  readonly webhooksToPrivate: boolean;
 }
 
 export interface RunningMillrace {
@@ -77,6 +89,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });
   const publishingTable = new SqliteTable({ database, name: 'publishing' });
   const secrets = new FileSecrets({ folder: folder.secretsFolder });
+  const liveTable = new SqliteTable({ database, name: 'live', changes: true });
   let url = options.publicUrl ?? '';
   const objects = new FileObjectStore({
     folder: folder.objects,
@@ -111,6 +124,14 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   });
   const { quotas, deletedFileDays } = options;
   const uploads = { table: uploadsTable, objects, clock, log, quotas, deletedFileDays };
+  const timers = new Set<NodeJS.Timeout>();
+  const later = (ms: number, run: () => Promise<void>) => {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      run().catch((error: unknown) => log.error('what was to be done later failed', { error }));
+    }, ms);
+    timers.add(timer);
+  };
   const jobs: JobsDeps = {
     table: jobsTable,
     objects,
@@ -123,6 +144,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
       publishing: (tenantId, input) => completePublishingInput({ table: publishingTable }, tenantId, input),
     },
     entries,
+    later,
     runningLimit: options.runningJobsPerTenant,
   };
   const publishing = { table: publishingTable, secrets, workflows, objects, clock, findFile: jobs.findFile };
@@ -132,7 +154,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     return process === processId && pool.isRunning(runId);
   };
   const purgeExpired = async () => {
-    for (const table of [uploadsTable, jobsTable, publishingTable]) await table.purgeExpired(clock.now());
+    for (const table of [uploadsTable, jobsTable, publishingTable, liveTable]) await table.purgeExpired(clock.now());
   };
   const sweep = async () => {
     const { orphaned } = await sweepUploads(uploads);
@@ -140,13 +162,27 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   };
   const reconcile = async () => void (await reconcileJobs(jobs, { runnersAlive }));
 
+  const push = new WsPush({
+    protocol: LIVE_PROTOCOL,
+    listener: () => ({
+      onMessage: (connectionId, text) => handleMessage(live, connectionId, text),
+      onClose: (connectionId) => forgetConnection(live, connectionId),
+    }),
+    log,
+  });
+  const live = { table: liveTable, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
+  const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: tellEvents(live) };
+  const ofJobs = { jobs: consumeJobChanges(jobs), live: tellEvents(live) };
+  const webhooks = { table: liveTable, secrets, clock, log, allowPrivate: options.webhooksToPrivate };
   const feeds = [
-    new ChangeFeed({ database, table: 'uploads', consumers: { uploads: publishUploadChanges({ bus, log }) }, log }),
-    new ChangeFeed({ database, table: 'jobs', consumers: { jobs: consumeJobChanges(jobs) }, log }),
+    new ChangeFeed({ database, table: 'uploads', consumers: ofUploads, log }),
+    new ChangeFeed({ database, table: 'jobs', consumers: ofJobs, log }),
+    new ChangeFeed({ database, table: 'live', consumers: { webhooks: sendNew(webhooks) }, log }),
   ];
   const schedule = new TimerSchedule({
     runs: [
       { name: 'reconcile-jobs', everySeconds: RECONCILE_EVERY_SECONDS, run: reconcile },
+      { name: 'send-webhooks', everySeconds: SEND_EVERY_SECONDS, run: () => sendDue(webhooks) },
       { name: 'sweep-uploads', everySeconds: SWEEP_EVERY_SECONDS, run: sweep },
       { name: 'purge-expired', everySeconds: PURGE_EVERY_SECONDS, run: purgeExpired },
     ],
@@ -155,17 +191,22 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
 
   const keys = createKeyStore({ table: identityTable, clock });
   const rootSecret = async () => folder.secrets.root_secret;
+  const authenticate = createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log });
   const api = createHttpApi({
     handlers: {
       ...createIdentityHandlers({ keys, clock, version: manifest.version }),
       ...createUploadsHandlers(uploads),
       ...createJobsHandlers(jobs),
       ...createPublishingHandlers(publishing),
+      ...createLiveHandlers({ ...webhooks, websocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}` }),
     },
-    authenticate: createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log }),
+    authenticate,
     log,
   });
   const listener = createRequestListener({ api, objects: objectsHttpHandler(objects), log });
+  const open = (connection: { connectionId: string; protocols: string | undefined }) =>
+    openConnection(live, authenticate, connection);
+  const onUpgrade = createUpgradeListener({ push, open, newId: () => clock.newId(), log });
 
   const stop = async () => {
     await schedule.stop();
@@ -174,6 +215,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     await pool.close();
     await Promise.all(feeds.map((feed) => feed.stop()));
     await bus.stop();
+    for (const timer of timers) clearTimeout(timer);
     database.close();
     folder.close();
   };
@@ -183,7 +225,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     await reconcile();
     bus.start();
     for (const feed of feeds) feed.start();
-    const listening = await listen({ listener, port: options.port, host: options.host });
+    const listening = await listen({ listener, onUpgrade, port: options.port, host: options.host });
     url ||= listening.url;
     schedule.start();
     log.info('started', { url, listening: listening.url, version: manifest.version });
@@ -191,6 +233,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
       url,
       keys,
       close: async () => {
+        await push.stop();
         await listening.close();
         await stop();
         log.info('stopped');

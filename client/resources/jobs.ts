@@ -1,6 +1,7 @@
 import { MAX_EVENT_WAIT_SECONDS } from '../../contract/limits.ts';
 import type { Api, CallOptions } from '../api.ts';
-import { sleep } from '../retry.ts';
+import { EventStream, watchEvents } from '../live/event-stream.ts';
+import type { LiveConnection } from '../live/live-socket.ts';
 import type {
   Artifact,
   Checkpoint,
@@ -14,11 +15,9 @@ import type {
   Task,
   Workflow,
 } from '../types.ts';
+import { WATCH_RETRY_SECONDS, type WatchOptions } from './watch.ts';
 
 const ENDED: readonly Job['state'][] = ['completed', 'failed', 'cancelled'];
-
-/** A connection that is gone for longer than this ends a watch. */
-const WATCH_RETRY_SECONDS = 300;
 
 export interface CreateJobOptions {
   /** Automatic retries of failures that may heal: 0–10, default 3. */
@@ -28,14 +27,6 @@ export interface CreateJobOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface WatchOptions {
-  /** The cursor of the last event seen; from the beginning when left out. */
-  readonly after?: string;
-  /** Ends the watch with `AbortedError`; the job goes on. */
-  readonly signal?: AbortSignal;
-  readonly onRetry?: CallOptions['onRetry'];
-}
-
 export interface WaitOptions extends Omit<WatchOptions, 'after'> {
   readonly onEvent?: (event: JobEvent) => void;
 }
@@ -43,9 +34,11 @@ export interface WaitOptions extends Omit<WatchOptions, 'after'> {
 /** Jobs: what runs on files. */
 export class Jobs {
   readonly #api: Api;
+  readonly #live: LiveConnection;
 
-  constructor(api: Api) {
+  constructor(api: Api, live: LiveConnection) {
     this.#api = api;
+    this.#live = live;
   }
 
   /** Queues a job. `input` is checked by the workflow's schema: see `workflows.list`. */
@@ -117,39 +110,32 @@ export class Jobs {
   }
 
   /**
-   * A job's events, oldest first, until it has ended. Cut connections are taken up at the last event, so none is missed
-   * and none comes twice.
+   * A job's events, oldest first, until it has ended: pushed over WebSocket where the server has one, else by long poll.
+   * Cut connections are taken up at the last event, so none is missed and none comes twice.
    *
    * @example
    * for await (const event of millrace.jobs.watch(job.id)) console.log(event.type);
    */
   async *watch(jobId: string, { after, ...options }: WatchOptions = {}): AsyncGenerator<JobEvent, void, void> {
-    let cursor = after;
-    let last: JobEvent | undefined;
-    let emptyPolls = 0;
-    for (;;) {
-      const polledMs = Date.now();
-      const { items, next_cursor } = await this.#api.call(
-        'listJobEvents',
-        {
-          params: { job_id: jobId },
-          query: { wait: MAX_EVENT_WAIT_SECONDS, limit: 500, ...(cursor !== undefined && { after: cursor }) },
-        },
-        { ...options, retrySeconds: WATCH_RETRY_SECONDS },
-      );
-      yield* items;
-      last = items.at(-1) ?? last;
-      cursor = next_cursor ?? items.at(-1)?.cursor ?? cursor;
-      emptyPolls = items.length === 0 ? emptyPolls + 1 : 0;
+    const { signal = this.#api.signal } = options;
+    const stream = new EventStream<JobEvent>(this.#live, {
+      topic: jobId,
+      after,
+      poll: async (cursor) => {
+        const query = { wait: MAX_EVENT_WAIT_SECONDS, limit: 500, ...(cursor !== undefined && { after: cursor }) };
+        const patient = { ...options, retrySeconds: WATCH_RETRY_SECONDS };
+        return (await this.#api.call('listJobEvents', { params: { job_id: jobId }, query }, patient)).items;
+      },
+    });
+    const isOver = async (last: JobEvent | undefined, emptyReads: number) => {
       const endedAttempt = last?.type === 'job.state_changed' && ENDED.includes(last.state) ? last.attempt : undefined;
-      if (endedAttempt === undefined && emptyPolls === 0) continue;
+      if (endedAttempt === undefined && emptyReads === 0) return false;
       const job = await this.#get(jobId, options);
       // A retried job goes on after an end. The event of the end comes a little after the state, and events of long ago
-      // are deleted: an ended job gets one more poll before the watch ends without having seen its end.
-      if (ENDED.includes(job.state) && (endedAttempt === job.attempt || emptyPolls > 1)) return;
-      // A server that answers at once although asked to wait is not asked in a tight loop.
-      if (Date.now() - polledMs < 500) await sleep(500, options.signal);
-    }
+      // are deleted: an ended job gets one more read before the watch ends without having seen its end.
+      return ENDED.includes(job.state) && (endedAttempt === job.attempt || emptyReads > 1);
+    };
+    yield* watchEvents(stream, isOver, signal);
   }
 
   #get(jobId: string, { signal, onRetry }: CallOptions): Promise<Job> {

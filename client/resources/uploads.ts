@@ -1,8 +1,11 @@
+import { MAX_EVENT_WAIT_SECONDS } from '../../contract/limits.ts';
 import type { Api } from '../api.ts';
 import { abortedError, checkAborted, type MillraceError } from '../errors.ts';
+import { EventStream, watchEvents } from '../live/event-stream.ts';
+import type { LiveConnection } from '../live/live-socket.ts';
 import { Gate, type PauseController } from '../pause.ts';
 import type { FileSource, Platform, StateStore } from '../ports.ts';
-import type { File, ListUploads, Upload, UploadPage, UploadWithParts } from '../types.ts';
+import type { File, ListUploads, Upload, UploadEvent, UploadPage, UploadWithParts } from '../types.ts';
 import { AdaptiveConcurrency, fixedConcurrency } from '../upload/concurrency.ts';
 import { PartSlots } from '../upload/part-slots.ts';
 import { ProgressMeter, type UploadProgress } from '../upload/progress.ts';
@@ -10,6 +13,7 @@ import type { Integrity } from '../upload/run.ts';
 import { TotalProgress, type UploadManyProgress } from '../upload/total-progress.ts';
 import { uploadFile } from '../upload/upload-file.ts';
 import { eachFile, type UploadResult } from '../upload/upload-many.ts';
+import { WATCH_RETRY_SECONDS, type WatchOptions } from './watch.ts';
 
 /** How files are sent, one or many. */
 export interface TransferOptions {
@@ -74,12 +78,14 @@ interface Transfer {
 /** Upload sessions, and the sending of files. */
 export class Uploads<Source> {
   readonly #api: Api;
+  readonly #live: LiveConnection;
   readonly #platform: Platform<Source>;
   /** Sessions that parts are being sent to. */
   readonly #claimed = new Set<string>();
 
-  constructor(api: Api, platform: Platform<Source>) {
+  constructor(api: Api, live: LiveConnection, platform: Platform<Source>) {
     this.#api = api;
+    this.#live = live;
     this.#platform = platform;
   }
 
@@ -156,6 +162,29 @@ export class Uploads<Source> {
   /** Ends a session and deletes its parts; fine if it was aborted before. */
   abort(uploadId: string): Promise<Upload> {
     return this.#api.call('abortUpload', { params: { upload_id: uploadId } });
+  }
+
+  /**
+   * A session's changes of state, oldest first, until it has ended; how far its parts are is in `get`. Cut connections are
+   * taken up at the last event.
+   */
+  async *watch(uploadId: string, { after, ...options }: WatchOptions = {}): AsyncGenerator<UploadEvent, void, void> {
+    const { signal = this.#api.signal } = options;
+    const patient = { ...options, retrySeconds: WATCH_RETRY_SECONDS };
+    const params = { upload_id: uploadId };
+    const stream = new EventStream<UploadEvent>(this.#live, {
+      topic: uploadId,
+      after,
+      poll: async (cursor) => {
+        const query = { wait: MAX_EVENT_WAIT_SECONDS, limit: 500, ...(cursor !== undefined && { after: cursor }) };
+        return (await this.#api.call('listUploadEvents', { params, query }, patient)).items;
+      },
+    });
+    const isOver = async (last: UploadEvent | undefined, emptyReads: number) => {
+      if (last && hasEnded(last)) return true;
+      return emptyReads > 1 && hasEnded(await this.#api.call('getUpload', { params }, patient));
+    };
+    yield* watchEvents(stream, isOver, signal);
   }
 
   /** Sets up what the files of one call share, and takes it down after it. */
@@ -244,6 +273,10 @@ export class Uploads<Source> {
       for (const uploadId of claims) this.#claimed.delete(uploadId);
     }
   }
+}
+
+function hasEnded({ state }: Pick<Upload, 'state'>): boolean {
+  return state !== 'open' && state !== 'completing';
 }
 
 function isConcurrency(value: number): boolean {

@@ -1,4 +1,4 @@
-import type { JobId, TenantId } from '../../contract/common.ts';
+import type { BatchId, JobId, TenantId } from '../../contract/common.ts';
 import type { BusEvent } from '../../contract/events.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
@@ -95,17 +95,43 @@ async function tellChanges(
     const news = digest(before, fresh, deps.clock.now());
     if (!news) return before;
     if (news.busEvents.length > 0) await deps.bus.publish(news.busEvents);
-    const expected = before ? { if: { last_seq: before.last_seq } } : { unlessExists: true };
+    // Late progress is an event too, without a change of its own.
+    const { last_seq, last_event = { absent: true } as const } = before ?? {};
+    const expected = last_seq === undefined ? { unlessExists: true } : { if: { last_seq, last_event } };
     const told = await deps.table.transact([
       { op: 'put', item: { ...news.progress, ...key }, ...expected },
-      ...news.events.map(({ seq, ...event }) => ({
+      ...inOrder(news.events, before?.last_event).map(({ seq, ...event }) => ({
         op: 'put' as const,
         item: { ...eventKey(tenantId, jobId, seq), ...event },
       })),
     ]);
+    if (news.progress.untold_seq && !before?.untold_seq)
+      deps.later?.(PROGRESS_EVERY_MS, () => tellLateProgress(deps, tenantId, jobId));
     // What is left of these changes is told in the next round, from what is written, by this or by somebody else.
     before = told.ok ? news.progress : asProgress(told.failed[0]?.item);
   }
+}
+
+/** Tells progress that came too soon after the one told before it, unless something has been told since. */
+export async function tellLateProgress(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<void> {
+  const told = await readProgress(deps.table, tenantId, jobId);
+  const now = deps.clock.now();
+  if (!told?.untold_seq || !told.last_event || now.getTime() - told.progress_at < PROGRESS_EVERY_MS) return;
+  const { untold_seq: seq, ...known } = told;
+  const progress = runningView({ ...known, phase: known.phase, run: known.run }, now) as { [name: string]: Value };
+  const event = {
+    type: 'job.progress',
+    time: now.toISOString(),
+    progress,
+    ttl: ttlOf(now),
+    ...inBatch(known.batch_id),
+  };
+  const item = { ...known, ...progressKey(tenantId, jobId), last_event: seq, progress_at: now.getTime() };
+  // If it is not written, somebody has told more by now.
+  await deps.table.transact([
+    { op: 'put', item, if: { last_seq: told.last_seq, untold_seq: seq } },
+    { op: 'put', item: { ...eventKey(tenantId, jobId, seq), ...event, follows: told.last_event } },
+  ]);
 }
 
 interface News {
@@ -115,15 +141,25 @@ interface News {
 }
 type EventToTell = { readonly seq: string; readonly type: string; readonly [attribute: string]: Value };
 
+/** Each event names the one that it follows, so that a watcher sees when it has missed one. */
+function inOrder(events: readonly EventToTell[], lastBefore: string | undefined): EventToTell[] {
+  const sorted = [...events].sort((a, b) => (a.seq < b.seq ? -1 : 1));
+  return sorted.map((event, at) => {
+    const follows = sorted[at - 1]?.seq ?? lastBefore;
+    return follows ? { ...event, follows } : event;
+  });
+}
+
 /** Undefined if there is nothing to count or tell in these changes. */
 function digest(before: ProgressRecord | undefined, changes: readonly Change[], now: Date): News | undefined {
-  const ttl = Math.floor(now.getTime() / 1_000) + EVENT_LIFETIME_SECONDS;
+  const ttl = ttlOf(now);
   const events: EventToTell[] = [];
   const busEvents: BusEvent[] = [];
   const detail: Record<string, number> = { ...before?.detail };
   let { completed, total } = before ?? { completed: 0, total: 0 };
   let phase = before?.phase;
   let run = before?.run;
+  let batchId = before?.batch_id;
   let toldState: JobState | undefined = before?.told_state;
   let lastTaskSeq: string | undefined;
   let lastSeq = before?.last_seq ?? '';
@@ -146,6 +182,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
     } else if (change.before?.state !== after.state && after.state !== 'creating') {
       const job = asJob(after);
       toldState = job.state;
+      batchId = job.batch_id;
       if (job.state === 'running') {
         run = { started_at: stateTime(job), completed };
         phase = undefined;
@@ -158,11 +195,14 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   const counted = completed !== before?.completed || total !== before.total;
   if (!counted && phase === before.phase && events.length === 0) return undefined;
   let progressAt = before?.progress_at ?? 0;
+  let untoldSeq = lastTaskSeq ?? before?.untold_seq;
   const allDone = completed === total && completed !== (before?.completed ?? 0);
   if (lastTaskSeq && (allDone || now.getTime() - progressAt >= PROGRESS_EVERY_MS)) {
     progressAt = now.getTime();
+    untoldSeq = undefined;
     const progress = runningView({ completed, total, detail, phase, run }, now) as { [name: string]: Value };
-    events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time: now.toISOString(), progress });
+    const time = now.toISOString();
+    events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time, progress, ...inBatch(batchId) });
   }
   const lastEvent =
     events
@@ -181,11 +221,18 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       last_seq: lastSeq,
       last_event: lastEvent,
       ...(toldState ? { told_state: toldState } : {}),
+      ...inBatch(batchId),
       progress_at: progressAt,
+      // What is older than the last event can't be told after it.
+      ...(untoldSeq && untoldSeq > lastEvent ? { untold_seq: untoldSeq } : {}),
     },
     events,
     busEvents,
   };
+}
+
+function ttlOf(now: Date): number {
+  return Math.floor(now.getTime() / 1_000) + EVENT_LIFETIME_SECONDS;
 }
 
 function stateTime(job: JobRecord): string {
@@ -198,9 +245,14 @@ function stateChanged(job: JobRecord, previous: JobState | undefined) {
     time: stateTime(job),
     state: job.state,
     attempt: job.attempt,
+    ...inBatch(job.batch_id),
     ...(previous && previous !== 'creating' ? { previous } : {}),
     ...(job.error ? { error: job.error } : {}),
   };
+}
+
+function inBatch(batchId: BatchId | undefined): { readonly batch_id?: BatchId } {
+  return batchId === undefined ? {} : { batch_id: batchId };
 }
 
 function busEvent(job: JobRecord, seq: string): BusEvent {

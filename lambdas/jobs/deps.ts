@@ -19,6 +19,8 @@ export interface JobsDeps {
   /** By `WorkflowEntry.context`: completes the input of a job that is created; throws what its caller can mend. */
   readonly contexts: Readonly<Record<'publishing', CompleteInput>>;
   readonly entries: Readonly<Record<string, WorkflowEntry>>;
+  /** Does something a little later, where the process is still there then; reconcile does it where it is not. */
+  later?(ms: number, run: () => Promise<void>): void;
   /** Jobs of one tenant that may run at the same time. */
   readonly runningLimit: number;
 }

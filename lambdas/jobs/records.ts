@@ -133,8 +133,11 @@ export type ProgressRecord = Counts & {
   readonly last_seq: string;
   readonly last_event?: string;
   readonly told_state?: JobState;
+  readonly batch_id?: BatchId;
   /** When the present attempt began, and how many tasks were completed by then. */
   readonly run?: { readonly started_at: string; readonly completed: number };
+  /** The change up to which progress is counted but not told, because it was told a moment before. */
+  readonly untold_seq?: string;
   /** Epoch milliseconds of the last progress event. */
   readonly progress_at: number;
 };

@@ -109,10 +109,10 @@ export function checkpointView(checkpoint: JobCheckpointRecord, now: Date): Chec
   return { iteration, created_at, age_seconds: ageInSeconds(created_at, now), size_bytes, checksum_sha256 };
 }
 
-export function eventView(item: Item, job: JobRecord): JobEvent {
+export function eventView(item: Item, jobId: JobId): JobEvent {
   const cursor = item.sk.slice('EVENT#'.length);
-  const { pk: _pk, sk: _sk, ttl: _ttl, ...event } = item;
-  return { cursor, job_id: job.job_id, ...event } as unknown as JobEvent;
+  const { pk: _pk, sk: _sk, ttl: _ttl, follows: _follows, ...event } = item;
+  return { cursor, job_id: jobId, ...event } as unknown as JobEvent;
 }
 
 export async function artifactView(

@@ -6,10 +6,12 @@ import { STSClient } from '@aws-sdk/client-sts';
 import * as z from 'zod/mini';
 import { DynamoTable } from '../../platform/aws/dynamo-table.ts';
 import { EventBridgeBus } from '../../platform/aws/eventbridge-bus.ts';
+import { GatewayPush } from '../../platform/aws/gateway-push.ts';
 import { createS3Client, S3ObjectStore } from '../../platform/aws/s3-object-store.ts';
 import { assumedRoleCredentials, S3Presigner } from '../../platform/aws/s3-presign.ts';
 import { SecretsManagerSecrets } from '../../platform/aws/secrets-manager-secrets.ts';
 import { SfnWorkflows } from '../../platform/aws/sfn-workflows.ts';
+import type { Push } from '../../platform/ports/push.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { createKeyStore, type KeyStore } from './api-keys.ts';
 import { type Authenticate, createAuthenticator } from './auth.ts';
@@ -29,7 +31,7 @@ const S3Config = {
 /** A table answers in milliseconds: a connection that hangs is given up while its caller still waits, and tried again. */
 const PATIENCE = { connectionTimeout: 2_000, requestTimeout: 8_000, throwOnRequestTimeout: true };
 
-type TableVariable = 'IDENTITY_TABLE' | 'UPLOADS_TABLE' | 'JOBS_TABLE' | 'PUBLISHING_TABLE';
+type TableVariable = 'IDENTITY_TABLE' | 'UPLOADS_TABLE' | 'JOBS_TABLE' | 'PUBLISHING_TABLE' | 'LIVE_TABLE';
 
 export function openTable(variable: TableVariable): DynamoTable {
   const config: Record<string, string> = readConfig({ [variable]: z.string() });
@@ -83,6 +85,27 @@ export function openBus(): EventBridgeBus {
 export function openSecrets(): SecretsManagerSecrets {
   const { SECRETS_PREFIX: prefix } = readConfig({ SECRETS_PREFIX: z.string() });
   return new SecretsManagerSecrets({ client: new SecretsManagerClient(), prefix });
+}
+
+/** Nobody is connected where there is no WebSocket API. */
+const NO_PUSH: Push = { send: async () => false, close: async () => {} };
+
+export function openPush(): Push {
+  const { PUSH_ENDPOINT: endpoint } = readConfig({ PUSH_ENDPOINT: z.optional(z.string()) });
+  if (!endpoint) return NO_PUSH;
+  // The function's own, which Lambda sets.
+  const own = readConfig({
+    AWS_REGION: z.string(),
+    AWS_ACCESS_KEY_ID: z.string(),
+    AWS_SECRET_ACCESS_KEY: z.string(),
+    AWS_SESSION_TOKEN: z.optional(z.string()),
+  });
+  const credentials = {
+    accessKeyId: own.AWS_ACCESS_KEY_ID,
+    secretAccessKey: own.AWS_SECRET_ACCESS_KEY,
+    ...(own.AWS_SESSION_TOKEN ? { sessionToken: own.AWS_SESSION_TOKEN } : {}),
+  };
+  return new GatewayPush({ endpoint, region: own.AWS_REGION, credentials });
 }
 
 export function openWorkflows(): SfnWorkflows {

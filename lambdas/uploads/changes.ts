@@ -1,12 +1,29 @@
 import type { BusEvent } from '../../contract/events.ts';
 import type { Bus } from '../../platform/ports/bus.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
-import type { Change, ChangeConsumer } from '../../platform/ports/table.ts';
+import type { Change, ChangeConsumer, Table } from '../../platform/ports/table.ts';
+import { uploadEventItem } from './events.ts';
 import { asUpload, UPLOAD_SK } from './records.ts';
 
-/** Tells the bus how completions ended. A change that comes again is told under the same id. */
-export function publishUploadChanges({ bus, log }: { bus: Bus; log: Log }): ChangeConsumer {
+/**
+ * Keeps every change of state as an event of its session, and tells the bus how completions ended. A change that comes
+ * again is the same event again, under the same id.
+ */
+export function tellUploadChanges({
+  table,
+  bus,
+  clock,
+  log,
+}: {
+  table: Table;
+  bus: Bus;
+  clock: Clock;
+  log: Log;
+}): ChangeConsumer {
   return async (changes) => {
+    const items = changes.map((change) => uploadEventItem(change, clock.now())).filter((item) => item !== undefined);
+    if (items.length > 0) await table.putAll(items);
     const events = changes.map(eventOf).filter((event) => event !== undefined);
     if (events.length > 0) {
       await bus.publish(events);

@@ -1,8 +1,14 @@
 import { streamHandler } from '../../platform/aws/stream-changes.ts';
-import { openBus } from '../runtime/aws-composition.ts';
+import { systemClock } from '../../platform/system-clock.ts';
+import { openBus, openTable } from '../runtime/aws-composition.ts';
 import { createLog } from '../runtime/log.ts';
-import { publishUploadChanges } from './changes.ts';
+import { tellUploadChanges } from './changes.ts';
 
 export const handler = streamHandler(
-  publishUploadChanges({ bus: openBus(), log: createLog({ function: 'uploads-feed' }) }),
+  tellUploadChanges({
+    table: openTable('UPLOADS_TABLE'),
+    bus: openBus(),
+    clock: systemClock,
+    log: createLog({ function: 'uploads-feed' }),
+  }),
 );

@@ -4,7 +4,9 @@ import { listNewest } from '../runtime/listing.ts';
 import { abortUpload } from './abort-upload.ts';
 import { completeUpload } from './complete-upload.ts';
 import type { UploadsApiDeps } from './deps.ts';
+import { listUploadEvents } from './events.ts';
 import { deleteFile, getFile, isRestorable, restoreFile } from './files.ts';
+import { findUpload } from './find-upload.ts';
 import { getUpload } from './get-upload.ts';
 import { listIdle, orphanedBy } from './idle.ts';
 import { initUpload } from './init-upload.ts';
@@ -59,6 +61,11 @@ export function createUploadsHandlers(deps: UploadsApiDeps): Handlers<'uploads'>
 
     async abortUpload({ caller, params }) {
       return { status: 200, body: uploadView(await abortUpload(deps, caller.tenantId, params.upload_id)) };
+    },
+
+    async listUploadEvents({ caller, params, query }) {
+      const upload = await findUpload(deps, caller.tenantId, params.upload_id);
+      return { status: 200, body: await listUploadEvents(deps, upload, query) };
     },
 
     async listUploads({ caller, query }) {

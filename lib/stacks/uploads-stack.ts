@@ -62,12 +62,13 @@ export class UploadsStack extends Stack {
 
     const feed = new NodeFunction(this, 'Feed', {
       settings,
-      description: 'Tells the bus how uploads ended',
+      description: 'Keeps the events of uploads, tells the bus how they ended',
       entry: 'lambdas/uploads/feed.ts',
       memoryMiB: 512,
       timeoutSeconds: 60,
       environment: { ...environment, BUS_NAME: bus.eventBusName },
     });
+    this.table.allow(feed.role, ['dynamodb:BatchWriteItem']);
     bus.grantPutEventsTo(feed);
     feedChanges({ table: this.table.table, consumer: feed, deadLetters, prefixes: ['UPLOAD'] });
   }

@@ -107,7 +107,7 @@ describe('a key of the account', () => {
 describe('dead letters', () => {
   test('are kept encrypted for 14 days, and sent by TLS alone', () => {
     const queues = of('AWS::SQS::Queue');
-    expect(queues).toHaveLength(2);
+    expect(queues).toHaveLength(3);
     for (const { properties } of queues) {
       expect(properties).toMatchObject({ SqsManagedSseEnabled: true, MessageRetentionPeriod: 14 * 86_400 });
     }
@@ -122,7 +122,7 @@ describe('dead letters', () => {
 
   test('are all events that a rule cannot deliver', () => {
     const targets = of('AWS::Events::Rule').flatMap(({ properties }) => properties.Targets);
-    expect(targets).toHaveLength(3);
+    expect(targets).toHaveLength(4);
     for (const target of targets) expect(target.DeadLetterConfig).toEqual({ Arn: expect.anything() });
   });
 });
@@ -177,7 +177,7 @@ describe('functions', () => {
   test('run on arm64 and Node.js 24, are traced, and write to a log with an end', () => {
     const functions = of('AWS::Lambda::Function');
     const tasks = Object.values(workflows).flatMap((workflow) => Object.keys(workflow.tasks));
-    expect(functions).toHaveLength(9 + tasks.length);
+    expect(functions).toHaveLength(14 + tasks.length);
     for (const { properties } of functions) {
       expect(properties).toMatchObject({
         Runtime: 'nodejs24.x',
@@ -209,7 +209,8 @@ describe('functions', () => {
 
   test('that consume a table tell which changes failed, and leave hopeless ones in a queue', () => {
     const mappings = of('AWS::Lambda::EventSourceMapping');
-    expect(mappings).toHaveLength(2);
+    // Live reads the events of jobs and of uploads, and its own messages to webhooks.
+    expect(mappings).toHaveLength(5);
     for (const { properties } of mappings) {
       expect(properties).toMatchObject({
         BisectBatchOnFunctionError: true,
@@ -247,13 +248,14 @@ describe('permissions', () => {
     const writes = statements.filter((statement) => actionsOf(statement).includes('dynamodb:PutItem'));
     // One statement may be for several tables.
     const tables = (resource: unknown) =>
-      JSON.stringify(resource).match(/(Identity|Uploads|Jobs|Publishing)(?=Table[0-9A-F]{8})/g);
+      JSON.stringify(resource).match(/(Identity|Uploads|Jobs|Publishing|Live)(?=Table[0-9A-F]{8})/g);
     const written = writes.flatMap(({ id, Resource }) =>
       (tables(Resource) ?? ['?']).map((table) => `${id.split('/')[0]}: ${table}`),
     );
     expect([...new Set(written)].sort()).toEqual([
       'millrace-foundation: Identity',
       'millrace-jobs: Jobs',
+      'millrace-live: Live',
       'millrace-publishing: Publishing',
       'millrace-uploads: Uploads',
       ...Object.keys(workflows).map((name) => `millrace-workflow-${name}: Jobs`),
@@ -305,6 +307,7 @@ describe('API', () => {
       uploads: 'millrace-uploads',
       jobs: 'millrace-jobs',
       publishing: 'millrace-publishing',
+      live: 'millrace-live',
     };
     for (const { method, path, context } of contract) {
       expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[context]}:Exports`);

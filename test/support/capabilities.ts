@@ -21,6 +21,12 @@ const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>>
     localstack: 'the limit is that of the whole deployment',
     aws: 'the limit is that of the whole deployment',
   },
+  WebSockets: {
+    localstack: 'without an account it has no WebSocket APIs; the stack is tested on MiniStack',
+  },
+  'checksums of whole objects': {
+    ministack: 'its multipart uploads have none',
+  },
   'a server process that can be killed': {
     localstack: 'there is no server on AWS: its functions start and end by themselves',
     aws: 'there is no server on AWS: its functions start and end by themselves',

@@ -23,14 +23,18 @@ export interface Deployment {
 }
 
 /** Deploys every stack of a project's folder to a LocalStack; an error tells what CloudFormation said. */
-export async function deployTo(endpoint: string, project: string): Promise<Deployment> {
+export async function deployTo(
+  endpoint: string,
+  project: string,
+  settings: readonly string[] = ['webSocket=false'],
+): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-localstack-'));
   const assembly = join(folder, 'assembly');
   const outputsFile = join(folder, 'outputs.json');
   const env = { ...ACCOUNT, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_S3: endpoint };
   const marketplaces = `marketplaces=${JSON.stringify(marketplacesAt(SANDBOX_URL, 10))}`;
-  const settings = [`publicS3Endpoint=${endpoint}`, 'keepData=false', marketplaces];
-  const context = settings.flatMap((setting) => ['--context', setting]);
+  const fixed = [`publicS3Endpoint=${endpoint}`, 'keepData=false', 'webhooksToPrivate=true', marketplaces];
+  const context = [...fixed, ...settings].flatMap((setting) => ['--context', setting]);
   try {
     await Promise.all([
       cdk(project, ['synth', '--quiet', '--output', assembly, ...context], env),

@@ -6,7 +6,7 @@ import { createWorkspace } from './workspace.ts';
 
 /** The deployment under test. */
 export interface Target {
-  readonly engine: 'embedded' | 'localstack' | 'aws';
+  readonly engine: 'embedded' | 'localstack' | 'ministack' | 'aws';
   readonly url: string;
   readonly rootSecret: string;
   /** Where the deployed code is, with the tests' workflows in it. */
@@ -34,7 +34,7 @@ export default async function setUp(project: TestProject): Promise<(() => Promis
   }
   const workspace = await createWorkspace();
   const sandbox = await startSandboxServer();
-  const args = ['--marketplaces', JSON.stringify(marketplacesAt(sandbox.url, 2))];
+  const args = ['--marketplaces', JSON.stringify(marketplacesAt(sandbox.url, 2)), '--webhooks-to-private'];
   const server = await startEmbeddedServer({ root: workspace.folder, args });
   project.provide('target', {
     engine: 'embedded',

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { Transform } from 'node:stream';
+import { type AddressInfo, connect } from 'node:net';
+import { type Duplex, Transform } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
 /** What happens to a request: cut after so many bytes of its body, an answer that is lost, … */
@@ -29,6 +29,10 @@ export interface FaultProxy {
   readonly requests: string[];
   /** Those that met a fault. */
   readonly harmed: string[];
+  /** How many WebSockets were opened, and how many there are. */
+  readonly webSockets: { opened: number; open: number };
+  /** Cuts the WebSockets that are there. */
+  cutWebSockets(): void;
   /** Refuses connections, and cuts those that are there, until `comeBack`. */
   goAway(): Promise<void>;
   comeBack(): Promise<void>;
@@ -52,6 +56,21 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     if (rule?.fault.kind === 'delay') setTimeout(() => forward(proxy, incoming, outgoing), rule.fault.ms);
     else forward(proxy, incoming, outgoing, rule?.fault);
   });
+  const webSockets = { opened: 0, open: 0 };
+  const tunnels = new Set<Duplex>();
+  server.on('upgrade', (incoming, socket, head) => {
+    const tunnel = openTunnel(target, incoming, socket, head);
+    webSockets.opened += 1;
+    webSockets.open += 1;
+    tunnels.add(socket);
+    tunnel.once('close', () => {
+      webSockets.open -= 1;
+      tunnels.delete(socket);
+    });
+  });
+  const cutWebSockets = () => {
+    for (const socket of tunnels) socket.destroy();
+  };
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   await listen(0);
   const { port } = server.address() as AddressInfo;
@@ -59,6 +78,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     new Promise<void>((resolve) => {
       server.close(() => resolve());
       server.closeAllConnections();
+      cutWebSockets();
     });
   const proxy: FaultProxy = {
     url: `http://127.0.0.1:${port}`,
@@ -66,6 +86,8 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
     rules,
     requests,
     harmed,
+    webSockets,
+    cutWebSockets,
     goAway,
     comeBack: () => listen(port),
     close: goAway,
@@ -99,7 +121,8 @@ function forward(
     } else if (answer.headers['content-type']?.startsWith('application/json')) {
       text(answer).then(
         (body) => {
-          const replaced = Buffer.from(body.replaceAll(target, url));
+          const ofSockets = body.replaceAll(target.replace(/^http/, 'ws'), url.replace(/^http/, 'ws'));
+          const replaced = Buffer.from(ofSockets.replaceAll(target, url));
           outgoing.writeHead(status, { ...answer.headers, 'content-length': replaced.length }).end(replaced);
         },
         () => outgoing.destroy(),
@@ -110,6 +133,22 @@ function forward(
     }
   });
   incoming.pipe(harm(fault, () => incoming.socket.destroy())).pipe(onward);
+}
+
+/** Sends a request for a WebSocket on, and what follows it, both ways. */
+function openTunnel(target: string, incoming: IncomingMessage, socket: Duplex, head: Buffer): Duplex {
+  const { hostname, port } = new URL(target);
+  const onward = connect({ host: hostname, port: Number(port) });
+  const end = () => {
+    socket.destroy();
+    onward.destroy();
+  };
+  for (const side of [socket, onward]) side.on('error', end).on('close', end);
+  const lines = Object.entries({ ...incoming.headers, host: `${hostname}:${port}` }).map((line) => line.join(': '));
+  onward.write([`GET ${incoming.url} HTTP/1.1`, ...lines, '', ''].join('\r\n'));
+  onward.write(head);
+  socket.pipe(onward).pipe(socket);
+  return onward;
 }
 
 function harm(fault: Fault | undefined, cut: () => void): Transform {

@@ -28,7 +28,7 @@ export default class ScenarioReporter implements Reporter {
     }
     if (scenarios.length === 0) return;
     mkdirSync('test-results', { recursive: true });
-    const engine = process.env.MILLRACE_E2E === 'localstack' ? 'localstack' : 'embedded';
+    const engine = process.env.MILLRACE_E2E ?? 'embedded';
     scenarios.sort((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }));
     writeFileSync(`test-results/scenarios-${engine}.json`, `${JSON.stringify(scenarios, null, 2)}\n`);
   }

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import type { JobEvent } from '../../contract/jobs.ts';
-import { progressKey } from '../../lambdas/jobs/records.ts';
+import { tellLateProgress } from '../../lambdas/jobs/changes.ts';
+import { eventKey, progressKey } from '../../lambdas/jobs/records.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
 let world: JobsWorld;
@@ -150,6 +151,32 @@ describe('the change feed of jobs', () => {
     // One for the creation, one for the start.
     expect(rows.length).toBeLessThanOrEqual(2);
     expect(await world.table.get(progressKey(tenant, jobId))).toMatchObject({ total: 90 });
+  });
+
+  test('tells progress later that came too soon after the last, once and in its place', async () => {
+    const jobId = await world.started({ steps: 4 });
+    await runAll(jobId, 2, async () => world.drain());
+    const before = told((await list(jobId)).items);
+    expect(before).not.toContain(50);
+    world.clock.advance(499);
+    await tellLateProgress(world.deps, tenant, jobId);
+    expect(told((await list(jobId)).items)).toEqual(before);
+    world.clock.advance(1);
+    await Promise.all([tellLateProgress(world.deps, tenant, jobId), tellLateProgress(world.deps, tenant, jobId)]);
+    const { items } = await list(jobId);
+    expect(told(items)).toEqual([...before, 50]);
+    expect(items.map(({ cursor }) => cursor)).toEqual(items.map(({ cursor }) => cursor).sort());
+  });
+
+  test('names with each event the one that it follows', async () => {
+    const jobId = await world.started({ steps: 3 });
+    await runAll(jobId, 3, async () => world.clock.advance(600));
+    await world.end(jobId);
+    await world.drain();
+    const { pk, sk: prefix } = eventKey(tenant, jobId, '');
+    const { items } = await world.table.query({ pk, prefix, limit: 100 });
+    const cursors = items.map(({ sk }) => sk.slice(prefix.length));
+    expect(items.map(({ follows }) => follows)).toEqual([undefined, ...cursors.slice(0, -1)]);
   });
 
   test('costs a read and a transaction for the tasks of a batch', async () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FileId, TenantId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { BusEvent } from '../../contract/events.ts';
-import { publishUploadChanges } from '../../lambdas/uploads/changes.ts';
+import { tellUploadChanges } from '../../lambdas/uploads/changes.ts';
 import { findFile } from '../../lambdas/uploads/files.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
 import { ChangeFeed } from '../../platform/embedded/change-feed.ts';
@@ -237,7 +237,7 @@ describe('M12 another tenant', () => {
   });
 });
 
-describe('publishUploadChanges', () => {
+describe('tellUploadChanges', () => {
   test('tells the bus once of each completed upload, under the same id when it is told again', async () => {
     const upload = await world.sent(bytes);
     const [before] = world.uploads();
@@ -245,7 +245,7 @@ describe('publishUploadChanges', () => {
     const [after] = world.uploads();
     const published: unknown[] = [];
     const bus = { publish: async (events: readonly unknown[]) => void published.push(...events) };
-    const consume = publishUploadChanges({ bus, log: world.deps.log });
+    const consume = tellUploadChanges({ ...world.deps, bus });
     const key = { pk: 'T#acme#U#x', sk: 'UPLOAD' };
     const change = (images: object) => ({ seq: '1', key, ...images }) as never;
     await consume([change({ after: before }), change({ before, after }), change({ before: after, after })]);
@@ -271,7 +271,7 @@ describe('publishUploadChanges', () => {
     const bus = new SqliteBus({ database, log });
     const told: BusEvent[] = [];
     bus.subscribe('test', ['upload.completed', 'upload.rejected'], async (event) => void told.push(event));
-    const consumers = { uploads: publishUploadChanges({ bus, log }) };
+    const consumers = { uploads: tellUploadChanges({ ...world.deps, bus }) };
     const feed = new ChangeFeed({ database, table: 'uploads', consumers, log });
     const upload = await world.sent(bytes);
     const slow = (_: number, name: string) => (name === 'completeMultipart' ? setTimeout(50) : undefined);

@@ -1,0 +1,81 @@
+import * as z from 'zod/mini';
+import { Timestamp, WebhookId } from './common.ts';
+import { MAX_SECRET_OVERLAP_HOURS } from './limits.ts';
+
+/** What a webhook can be told of: a job or an upload has come into this state. */
+export const WEBHOOK_EVENTS = [
+  'job.running',
+  'job.completed',
+  'job.failed',
+  'job.cancelled',
+  'upload.completed',
+  'upload.rejected',
+  'upload.aborted',
+  'upload.expired',
+] as const;
+export const WebhookEvent = z.enum(WEBHOOK_EVENTS);
+export type WebhookEvent = z.infer<typeof WebhookEvent>;
+
+export const WriteWebhook = z.object({
+  /** `https:` and a public address, unless the operator allows others; redirects are not followed. */
+  url: z.string().check(z.maxLength(2_048)),
+  /** All of them when left out. */
+  events: z._default(z.array(WebhookEvent).check(z.minLength(1), z.maxLength(WEBHOOK_EVENTS.length)), [
+    ...WEBHOOK_EVENTS,
+  ]),
+  description: z.optional(z.string().check(z.maxLength(256))),
+  /** A disabled webhook is told nothing, and nothing is kept for it. */
+  enabled: z._default(z.boolean(), true),
+});
+export type WriteWebhook = z.infer<typeof WriteWebhook>;
+
+export const Webhook = z.object({
+  id: WebhookId,
+  url: z.string(),
+  events: z.array(WebhookEvent),
+  description: z.optional(z.string()),
+  enabled: z.boolean(),
+  created_at: Timestamp,
+  /** Since when every attempt has failed. */
+  failing_since: z.optional(Timestamp),
+});
+export type Webhook = z.infer<typeof Webhook>;
+
+/** `secret`, `whsec_…`, is told once: it verifies signatures by https://www.standardwebhooks.com. */
+export const CreatedWebhook = z.extend(Webhook, { secret: z.string() });
+export type CreatedWebhook = z.infer<typeof CreatedWebhook>;
+
+export const RotateSecret = z.object({
+  /** For so long messages carry the signature of the secret before as well; 0: not at all. */
+  overlap_hours: z._default(z.int().check(z.minimum(0), z.maximum(MAX_SECRET_OVERLAP_HOURS)), 24),
+});
+
+export const RotatedSecret = z.object({ secret: z.string(), previous_valid_until: Timestamp });
+
+/** `pending`: an attempt is to come. `failed`: there are no more attempts, unless it is delivered again by hand. */
+const DeliveryState = z.enum(['pending', 'delivered', 'failed']);
+
+export const DeliveryAttempt = z.object({
+  at: Timestamp,
+  milliseconds: z.int(),
+  /** Of the answer, if there was one. */
+  status: z.optional(z.int()),
+  error: z.optional(z.string()),
+});
+export type DeliveryAttempt = z.infer<typeof DeliveryAttempt>;
+
+/** A message to a webhook; `id` is its header `webhook-id`, the same at every attempt. Kept for 30 days. */
+export const WebhookDelivery = z.object({
+  id: z.string(),
+  webhook_id: WebhookId,
+  type: WebhookEvent,
+  state: DeliveryState,
+  created_at: Timestamp,
+  next_attempt_at: z.optional(Timestamp),
+  delivered_at: z.optional(Timestamp),
+  /** The latest, oldest first. */
+  attempts: z.array(DeliveryAttempt),
+  /** The body as it is sent. */
+  payload: z.unknown(),
+});
+export type WebhookDelivery = z.infer<typeof WebhookDelivery>;

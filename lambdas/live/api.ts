@@ -1,0 +1,19 @@
+import * as z from 'zod/mini';
+import { openAuthenticator, openKeys } from '../runtime/aws-composition.ts';
+import { readConfig } from '../runtime/config.ts';
+import { createHttpApi } from '../runtime/http.ts';
+import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
+import { createLog } from '../runtime/log.ts';
+import { openWebhooks } from './aws-deps.ts';
+import { createLiveHandlers } from './handlers.ts';
+
+const log = createLog({ function: 'live-api' });
+const config = readConfig({ WEBSOCKET_URL: z.optional(z.string()) });
+
+export const handler = lambdaHttpHandler(
+  createHttpApi({
+    handlers: createLiveHandlers({ ...openWebhooks(log), websocketUrl: () => config.WEBSOCKET_URL }),
+    authenticate: openAuthenticator({ keys: openKeys(), log }),
+    log,
+  }),
+);

@@ -1,0 +1,77 @@
+import type { TenantId } from '../../contract/common.ts';
+import { DELIVERY_LIFETIME_SECONDS } from '../../contract/limits.ts';
+import type { LiveEvent } from '../../contract/live.ts';
+import { WebhookEvent } from '../../contract/webhooks.ts';
+import type { ChangeConsumer, Item, Table } from '../../platform/ports/table.ts';
+import type { LiveDeps } from './deps.ts';
+import { pushEvents, type ToldEvent, toldEvent } from './push-events.ts';
+import {
+  asWebhook,
+  type DeliveryRecord,
+  deliveriesPk,
+  deliveryKey,
+  dueIndex,
+  type WebhookRecord,
+  webhooksPk,
+} from './webhook-records.ts';
+
+/** More than a tenant may have. */
+const PAGE = 100;
+
+/** Tells connections and webhooks what has happened. */
+export function tellEvents(deps: LiveDeps): ChangeConsumer {
+  const push = pushEvents(deps);
+  return async (changes) => {
+    const events = changes.map(toldEvent).filter((told) => told !== undefined);
+    await Promise.all([push(changes), queueDeliveries(deps, events)]);
+    return undefined;
+  };
+}
+
+/** Keeps a message for each webhook that wants an event. An event that comes again is kept once. */
+async function queueDeliveries({ table, clock }: LiveDeps, events: readonly ToldEvent[]): Promise<void> {
+  const webhooksOf = new Map<TenantId, Promise<readonly WebhookRecord[]>>();
+  for (const { tenantId, event } of events) {
+    const type = typeOf(event);
+    if (!type) continue;
+    const reading = webhooksOf.get(tenantId) ?? readWebhooks(table, tenantId);
+    webhooksOf.set(tenantId, reading);
+    for (const webhook of await reading) {
+      if (!webhook.enabled || !webhook.events.includes(type)) continue;
+      await table.write({ op: 'put', item: newDelivery(webhook, type, event, clock.now()), unlessExists: true });
+    }
+  }
+}
+
+async function readWebhooks(table: Table, tenantId: TenantId): Promise<readonly WebhookRecord[]> {
+  return (await table.query({ pk: webhooksPk(tenantId), limit: PAGE })).items.map(asWebhook);
+}
+
+function typeOf(event: LiveEvent): WebhookEvent | undefined {
+  if (event.type === 'job.progress') return undefined;
+  return WebhookEvent.safeParse(`${'upload_id' in event ? 'upload' : 'job'}.${event.state}`).data;
+}
+
+function newDelivery({ tenant_id, webhook_id }: WebhookRecord, type: WebhookEvent, event: LiveEvent, now: Date): Item {
+  const { cursor, time, type: _, ...data } = event;
+  const delivery_id = `${'upload_id' in event ? event.upload_id : event.job_id}-${cursor}`;
+  const delivery: DeliveryRecord = {
+    tenant_id,
+    webhook_id,
+    delivery_id,
+    type,
+    state: 'pending',
+    created_at: now.toISOString(),
+    tries: 0,
+    attempts: [],
+    body: JSON.stringify({ type, timestamp: time, data }),
+  };
+  return {
+    ...deliveryKey(tenant_id, webhook_id, delivery_id),
+    ...(delivery as Omit<DeliveryRecord, 'attempts'> & { attempts: [] }),
+    ...dueIndex(delivery_id, now.getTime()),
+    g1pk: deliveriesPk(tenant_id, webhook_id),
+    g1sk: `${delivery.created_at}#${delivery_id}`,
+    ttl: Math.floor(now.getTime() / 1_000) + DELIVERY_LIFETIME_SECONDS,
+  };
+}

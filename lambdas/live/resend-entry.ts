@@ -1,0 +1,7 @@
+import { createLog } from '../runtime/log.ts';
+import { openWebhooks } from './aws-deps.ts';
+import { sendDue } from './send-deliveries.ts';
+
+const deps = openWebhooks(createLog({ function: 'live-resend' }));
+
+export const handler = () => sendDue(deps);

@@ -1,0 +1,11 @@
+import { openAuthenticator, openKeys, openTable } from '../runtime/aws-composition.ts';
+import { createLog } from '../runtime/log.ts';
+import { openLive } from './aws-deps.ts';
+import { socketHandler } from './socket-handler.ts';
+
+const log = createLog({ function: 'live-socket' });
+
+export const handler = socketHandler(
+  { ...openLive(log), jobs: openTable('JOBS_TABLE'), uploads: openTable('UPLOADS_TABLE') },
+  openAuthenticator({ keys: openKeys(), log }),
+);

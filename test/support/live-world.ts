@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { JobId, TenantId } from '../../contract/common.ts';
+import type { JobState } from '../../contract/jobs.ts';
+import { createLiveHandlers } from '../../lambdas/live/handlers.ts';
+import type { Caller } from '../../lambdas/runtime/api.ts';
+import { createLog } from '../../lambdas/runtime/log.ts';
+import { FileSecrets } from '../../platform/embedded/file-secrets.ts';
+import { openDatabase } from '../../platform/embedded/open-database.ts';
+import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
+import type { Change, Item } from '../../platform/ports/table.ts';
+import { TestClock } from './test-clock.ts';
+
+export const tenant = 'acme' as TenantId;
+export const otherTenant = 'zeta' as TenantId;
+
+/** The live context on the embedded platform, in memory, with time and what is pushed in the test's hand. */
+export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean } = {}) {
+  const database = openDatabase(':memory:');
+  const open = (name: string) => new SqliteTable({ database, name, changes: true });
+  const [table, jobs, uploads] = [open('live'), open('jobs'), open('uploads')];
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-live-'));
+  const clock = new TestClock();
+  const sent = new Map<string, Record<string, unknown>[]>();
+  const closed = new Map<string, number>();
+  const gone = new Set<string>();
+  const push = {
+    send: async (connectionId: string, message: string) => {
+      if (gone.has(connectionId) || closed.has(connectionId)) return false;
+      sent.set(connectionId, [...(sent.get(connectionId) ?? []), JSON.parse(message)]);
+      return true;
+    },
+    close: async (connectionId: string, code: number) => void closed.set(connectionId, code),
+  };
+  const secrets = new FileSecrets({ folder });
+  const deps = { table, jobs, uploads, push, secrets, clock, log: createLog({}, () => {}), allowPrivate };
+  const handlers = createLiveHandlers({ ...deps, websocketUrl: () => undefined });
+  const callerOf = (tenantId: TenantId): Caller => ({
+    tenantId,
+    principalId: 'key_test',
+    role: 'owner',
+    scopes: ['jobs:read', 'uploads:read', 'webhooks:write'],
+    root: false,
+  });
+
+  /** The changes of a table since it was asked last. */
+  let seq = 0;
+  function changesOf(name: 'live' | 'jobs'): Change[] {
+    const rows = database.prepare(`SELECT seq, before, after FROM ${changesTableOf(name)} ORDER BY seq`).all();
+    database.exec(`DELETE FROM ${changesTableOf(name)}`);
+    return rows.map((row) => {
+      const image = (body: unknown) => (body === null ? undefined : (JSON.parse(String(body)) as Item));
+      const [before, after] = [image(row.before), image(row.after)];
+      const { pk, sk } = (after ?? before) as Item;
+      return {
+        seq: String(row.seq).padStart(16, '0'),
+        key: { pk, sk },
+        ...(before && { before }),
+        ...(after && { after }),
+      };
+    });
+  }
+
+  return {
+    ...deps,
+    deps,
+    handlers,
+    sent,
+    closed,
+    gone,
+    callerOf,
+    changesOf,
+    request: (body: object = {}, params: object = {}, tenantId = tenant) =>
+      ({ caller: callerOf(tenantId), body, params, query: { limit: 50 }, headers: {}, requestId: 'r' }) as never,
+    /** What a job's change of state is in the feed of the jobs table. */
+    jobEvent(jobId: JobId, state: JobState, more: object = {}, tenantId = tenant): Change {
+      seq += 1;
+      const key = { pk: `T#${tenantId}#J#${jobId}`, sk: `EVENT#${String(seq).padStart(16, '0')}` };
+      const time = clock.now().toISOString();
+      return {
+        seq: String(seq),
+        key,
+        after: { ...key, type: 'job.state_changed', time, state, attempt: 1, ttl: 1, ...more },
+      };
+    },
+    close() {
+      database.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+export type LiveWorld = ReturnType<typeof openLiveWorld>;
