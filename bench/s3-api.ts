@@ -1,6 +1,7 @@
 import type { TenantId } from '../contract/common.ts';
 import { SCOPES } from '../contract/keys.ts';
 import { DELETED_FILE_DAYS } from '../contract/limits.ts';
+import { uploadsRoutes } from '../contract/routes/uploads.ts';
 import { Quotas } from '../contract/uploads.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
 import { createLog } from '../lambdas/runtime/log.ts';
@@ -27,6 +28,7 @@ const presigner = new S3Presigner({
 });
 const log = createLog({}, () => {});
 const api = createHttpApi({
+  routes: uploadsRoutes,
   handlers: createUploadsHandlers({
     table: new SqliteTable({ database: openDatabase(':memory:'), name: 'uploads', changes: true }),
     objects: new S3ObjectStore({ client, bucket, presigner }),

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LIVE_PROTOCOL } from '../contract/live.ts';
 import type { MarketplaceSettings } from '../contract/publishing.ts';
+import { routes } from '../contract/routes.ts';
 import type { Quotas } from '../contract/uploads.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
@@ -193,6 +194,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const rootSecret = async () => folder.secrets.root_secret;
   const authenticate = createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log });
   const api = createHttpApi({
+    routes,
     handlers: {
       ...createIdentityHandlers({ keys, clock, version: manifest.version }),
       ...createUploadsHandlers(uploads),

@@ -1,6 +1,7 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import * as z from 'zod/mini';
 import { ROOT_SECRET_PREFIX } from '../../contract/keys.ts';
+import { identityRoutes } from '../../contract/routes/identity.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openAuthenticator, openKeys } from '../runtime/aws-composition.ts';
 import { readConfig } from '../runtime/config.ts';
@@ -22,6 +23,7 @@ async function rootSecret(): Promise<string> {
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
+    routes: identityRoutes,
     handlers: createIdentityHandlers({ keys, clock: systemClock, version: config.MILLRACE_VERSION }),
     authenticate: openAuthenticator({ keys, log, rootSecret }),
     log,

@@ -1,3 +1,4 @@
+import { jobsRoutes } from '../../contract/routes/jobs.ts';
 import { openAuthenticator, openKeys, openLog, openSignedObjects } from '../runtime/aws-composition.ts';
 import { createHttpApi } from '../runtime/http.ts';
 import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
@@ -8,6 +9,7 @@ const log = openLog('jobs-api');
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
+    routes: jobsRoutes,
     handlers: createJobsHandlers(openJobs({ objects: openSignedObjects(), log })),
     authenticate: openAuthenticator({ keys: openKeys(), log }),
     log,

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { liveRoutes } from '../../contract/routes/live.ts';
 import { openAuthenticator, openKeys } from '../runtime/aws-composition.ts';
 import { readConfig } from '../runtime/config.ts';
 import { createHttpApi } from '../runtime/http.ts';
@@ -12,6 +13,7 @@ const config = readConfig({ WEBSOCKET_URL: z.optional(z.string()) });
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
+    routes: liveRoutes,
     handlers: createLiveHandlers({ ...openWebhooks(log), websocketUrl: () => config.WEBSOCKET_URL }),
     authenticate: openAuthenticator({ keys: openKeys(), log }),
     log,

@@ -1,3 +1,4 @@
+import { publishingRoutes } from '../../contract/routes/publishing.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import {
   openAuthenticator,
@@ -18,6 +19,7 @@ const uploads = { table: openTable('UPLOADS_TABLE') };
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
+    routes: publishingRoutes,
     handlers: createPublishingHandlers({
       table: openTable('PUBLISHING_TABLE'),
       secrets: openSecrets(),

@@ -3,7 +3,7 @@ import type * as z from 'zod/mini';
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError, ERRORS, type ErrorBody, type ErrorCode } from '../../contract/errors.ts';
 import type { Scope } from '../../contract/keys.ts';
-import { type Context, type Operation, type OperationInput, routes } from '../../contract/routes.ts';
+import type { Context, Operation, OperationInput } from '../../contract/routes.ts';
 import type { Caller, Handler, Handlers, Reply } from './api.ts';
 import type { Authenticate } from './auth.ts';
 import { parseJsonBody } from './json-body.ts';
@@ -37,6 +37,8 @@ export type HttpApi = (request: RawRequest) => Promise<RawResponse>;
 
 /** What the code below reads of a route, whichever it is. */
 interface AnyRoute {
+  readonly method: string;
+  readonly path: string;
   readonly auth: Scope | 'none' | 'root';
   readonly params: z.ZodMiniObject;
   readonly query: z.ZodMiniObject;
@@ -63,11 +65,13 @@ const NOBODY: Caller = {
 
 /** Answers the operations that it is given handlers for. It never throws: what goes wrong is an error body. */
 export function createHttpApi({
+  routes,
   handlers,
   authenticate,
   log,
   validateResponses = false,
 }: {
+  routes: Readonly<Record<string, AnyRoute>>;
   handlers: Partial<Handlers<Context>>;
   authenticate: Authenticate;
   log: Log;
@@ -75,14 +79,17 @@ export function createHttpApi({
   validateResponses?: boolean;
 }): HttpApi {
   const operations = new Map(
-    (Object.keys(handlers) as Operation[]).map((name) => [`${routes[name].method} ${routes[name].path}`, name]),
+    Object.entries(routes).map(([name, route]) => [
+      `${route.method} ${route.path}`,
+      { name: name as Operation, route },
+    ]),
   );
 
   async function answer(request: RawRequest, trace: Trace): Promise<RawResponse> {
-    const operation = operations.get(`${request.method} ${request.path}`);
-    if (!operation) throw new DomainError('RouteNotFoundError', `there is no ${request.method} ${request.path}`);
+    const found = operations.get(`${request.method} ${request.path}`);
+    if (!found) throw new DomainError('RouteNotFoundError', `there is no ${request.method} ${request.path}`);
+    const { name: operation, route } = found;
     trace.operation = operation;
-    const route: AnyRoute = routes[operation];
     const caller = route.auth === 'none' ? NOBODY : await authenticate(request.headers.authorization);
     trace.caller = caller;
     checkAllowed(caller, route.auth);

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { uploadsRoutes } from '../../contract/routes/uploads.ts';
 import { Quotas } from '../../contract/uploads.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openAuthenticator, openKeys, openSignedObjects, openTable } from '../runtime/aws-composition.ts';
@@ -13,6 +14,7 @@ const config = readConfig({ QUOTAS: jsonText(Quotas), DELETED_FILE_DAYS: z.coerc
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
+    routes: uploadsRoutes,
     handlers: createUploadsHandlers({
       table: openTable('UPLOADS_TABLE'),
       objects: openSignedObjects(),

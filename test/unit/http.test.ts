@@ -28,6 +28,7 @@ function createWorld({
 } = {}) {
   const lines: Record<string, unknown>[] = [];
   const api = createHttpApi({
+    routes,
     handlers,
     authenticate: async (authorization) => {
       if (!authorization) throw new DomainError('UnauthenticatedError', 'send a credential');

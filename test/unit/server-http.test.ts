@@ -29,7 +29,7 @@ async function startServer(handlers: Partial<Handlers<Context>> = {}) {
   const log = createLog({}, () => {});
   const server = await listen({
     listener: createRequestListener({
-      api: createHttpApi({ handlers, authenticate: async () => caller, log }),
+      api: createHttpApi({ routes, handlers, authenticate: async () => caller, log }),
       objects: async (req, res) => {
         if (req.url?.endsWith('broken')) throw new Error('broken');
         let bytes = 0;

@@ -1,0 +1,155 @@
+import * as z from 'zod/mini';
+import { PageQuery, pageOf } from '../common.ts';
+import { MAX_EVENT_WAIT_SECONDS } from '../limits.ts';
+import {
+  AccountId,
+  BridgeAnswer,
+  BridgeCommand,
+  CommandId,
+  CreateAccount,
+  CreateProduct,
+  MarketplaceAccount,
+  Product,
+  ProductId,
+  RenewCredentials,
+} from '../publishing.ts';
+import { idempotent, route } from './route.ts';
+
+const productParams = z.object({ product_id: ProductId });
+const accountParams = z.object({ account_id: AccountId });
+const commandParams = z.object({ command_id: CommandId });
+const BridgeCommandsQuery = z.object({
+  /** The cursor of the last command seen; all that wait when left out, as after a start. */
+  after: z.optional(z.string().check(z.regex(/^[0-9A-Z]{26}$/))),
+  /** Seconds to wait for a command if there is none yet. */
+  wait: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
+  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(100)), 10),
+});
+
+/** Products, marketplace accounts and the bridge. */
+export const publishingRoutes = {
+  createProduct: route({
+    method: 'POST',
+    path: '/products',
+    context: 'publishing',
+    summary: 'Note a product that is to be published',
+    auth: 'products:write',
+    headers: idempotent,
+    body: CreateProduct,
+    responses: { 201: Product, 200: Product },
+    errors: ['FileNotFoundError', 'IdempotencyConflictError'],
+  }),
+  listProducts: route({
+    method: 'GET',
+    path: '/products',
+    context: 'publishing',
+    summary: 'List products, newest first',
+    auth: 'products:read',
+    query: PageQuery,
+    responses: { 200: pageOf(Product) },
+    errors: ['InvalidCursorError'],
+  }),
+  getProduct: route({
+    method: 'GET',
+    path: '/products/{product_id}',
+    context: 'publishing',
+    summary: 'A product',
+    auth: 'products:read',
+    params: productParams,
+    responses: { 200: Product },
+    errors: ['ProductNotFoundError'],
+  }),
+  deleteProduct: route({
+    method: 'DELETE',
+    path: '/products/{product_id}',
+    context: 'publishing',
+    summary: 'Forget a product; its listings and its files stay',
+    auth: 'products:write',
+    params: productParams,
+    responses: { 204: null },
+    errors: ['ProductNotFoundError'],
+  }),
+  createAccount: route({
+    method: 'POST',
+    path: '/marketplace-accounts',
+    context: 'publishing',
+    summary: 'Connect an account of a marketplace; its credentials are never told again',
+    auth: 'products:write',
+    body: CreateAccount,
+    responses: { 201: MarketplaceAccount },
+    errors: [],
+  }),
+  listAccounts: route({
+    method: 'GET',
+    path: '/marketplace-accounts',
+    context: 'publishing',
+    summary: 'List marketplace accounts, newest first',
+    auth: 'products:read',
+    query: PageQuery,
+    responses: { 200: pageOf(MarketplaceAccount) },
+    errors: ['InvalidCursorError'],
+  }),
+  getAccount: route({
+    method: 'GET',
+    path: '/marketplace-accounts/{account_id}',
+    context: 'publishing',
+    summary: 'A marketplace account, without its credentials',
+    auth: 'products:read',
+    params: accountParams,
+    responses: { 200: MarketplaceAccount },
+    errors: ['AccountNotFoundError'],
+  }),
+  renewCredentials: route({
+    method: 'PUT',
+    path: '/marketplace-accounts/{account_id}/credentials',
+    context: 'publishing',
+    summary: "Replace an account's credentials, as when the marketplace refuses them",
+    auth: 'products:write',
+    params: accountParams,
+    body: RenewCredentials,
+    responses: { 204: null },
+    errors: ['AccountNotFoundError'],
+  }),
+  deleteAccount: route({
+    method: 'DELETE',
+    path: '/marketplace-accounts/{account_id}',
+    context: 'publishing',
+    summary: 'Disconnect an account and forget its credentials',
+    auth: 'products:write',
+    params: accountParams,
+    responses: { 204: null },
+    errors: ['AccountNotFoundError'],
+  }),
+  listCommands: route({
+    method: 'GET',
+    path: '/bridge/commands',
+    context: 'publishing',
+    summary: 'What a bridge is to do next; waits for it if asked',
+    auth: 'bridge:write',
+    query: BridgeCommandsQuery,
+    responses: { 200: z.object({ items: z.array(BridgeCommand), next_cursor: z.optional(z.string()) }) },
+    errors: [],
+  }),
+  heartbeatCommand: route({
+    method: 'POST',
+    path: '/bridge/commands/{command_id}/heartbeat',
+    context: 'publishing',
+    summary: 'Tell that a command is being worked on; every 20 s, else it is sent again after 60 s',
+    auth: 'bridge:write',
+    params: commandParams,
+    /** `wanted`: false when nobody waits for it any more: its job was cancelled, or it is sent again. */
+    responses: { 200: z.object({ wanted: z.boolean() }) },
+    errors: ['CommandNotFoundError'],
+  }),
+  answerCommand: route({
+    method: 'POST',
+    path: '/bridge/commands/{command_id}/answer',
+    context: 'publishing',
+    summary: 'Tell how a command ended; safe to repeat',
+    auth: 'bridge:write',
+    params: commandParams,
+    body: BridgeAnswer,
+    responses: { 204: null },
+    errors: ['CommandNotFoundError'],
+  }),
+} as const;
