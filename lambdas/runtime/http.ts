@@ -79,10 +79,9 @@ export function createHttpApi({
   validateResponses?: boolean;
 }): HttpApi {
   const operations = new Map(
-    Object.entries(routes).map(([name, route]) => [
-      `${route.method} ${route.path}`,
-      { name: name as Operation, route },
-    ]),
+    Object.entries(routes)
+      .filter(([name]) => name in handlers)
+      .map(([name, route]) => [`${route.method} ${route.path}`, { name: name as Operation, route }]),
   );
 
   async function answer(request: RawRequest, trace: Trace): Promise<RawResponse> {
