@@ -1,4 +1,3 @@
-import * as z from 'zod/mini';
 import type { Job } from '../../contract/jobs.ts';
 import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
 import type { Handlers } from '../runtime/api.ts';
@@ -152,10 +151,12 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
     },
 
     async listWorkflows() {
+      // 21 KB that the function loads only when it is asked for them.
+      const { inputSchema } = await import('./input-schema.ts');
       const items = Object.values(deps.entries).map(({ name, description, input }) => ({
         name,
         description,
-        input: z.toJSONSchema(input, { io: 'input' }) as Record<string, unknown>,
+        input: inputSchema(input),
       }));
       return { status: 200, body: { items } };
     },
