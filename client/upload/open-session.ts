@@ -118,6 +118,10 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
   const partSize = options.partSizeBytes ?? (size > LARGE_FILE_BYTES ? largePartSize(run) : undefined);
   const plannedSize = partSize ?? choosePartSize(size);
   const checksums = await hashFirstParts(run, plannedSize);
+  const parts = Array.from(checksums, ([part_number, checksum]) => ({
+    part_number,
+    ...(options.integrity === 'parts' && { checksum_crc64nvme: checksum }),
+  }));
   const contentType = options.contentType ?? source.contentType;
   const body = {
     name: options.name,
@@ -126,10 +130,7 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
     fingerprint: print,
     ...(contentType && { content_type: contentType }),
     ...(partSize && { part_size_bytes: partSize }),
-    parts: Array.from(checksums, ([part_number, checksum]) => ({
-      part_number,
-      ...(options.integrity === 'parts' && { checksum_crc64nvme: checksum }),
-    })),
+    ...(parts.length > 0 && { parts }),
   };
   // Nothing is lost yet: a server that can't be reached is told of soon.
   const { retrySeconds: _, ...calling } = patiently(run);
@@ -150,7 +151,7 @@ async function initSession(run: UploadRun, options: SessionOptions, print: strin
   };
 }
 
-/** The checksums of the file's first parts, by part number. */
+/** The checksums of the file's first parts, by part number; none of an empty file, which the server refuses. */
 async function hashFirstParts({ source, signal }: UploadRun, partSize: number): Promise<Map<number, string>> {
   const size = source.sizeBytes;
   const count = Math.min(FIRST_PARTS, Math.max(1, Math.floor(FIRST_BYTES / partSize)), countParts(size, partSize));
