@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const project = (name: string, timeoutSeconds: number, more = {}) => ({
@@ -13,8 +14,12 @@ const project = (name: string, timeoutSeconds: number, more = {}) => ({
 // CI adds up the JSON reports of its runs.
 const json = process.env.VITEST_RESULTS;
 
+// Most tests of the single machine wait for something: two files at once do well on two cores. A deployment is one for all.
+const maxWorkers = process.env.MILLRACE_URL ? 1 : Math.max(2, availableParallelism() - 1);
+
 export default defineConfig({
   test: {
+    maxWorkers,
     reporters: ['default', './test/support/scenario-reporter.ts', ...(json ? ['json'] : [])],
     ...(json ? { outputFile: { json } } : {}),
     projects: [
