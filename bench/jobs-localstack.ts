@@ -9,7 +9,12 @@ import {
   ListTablesCommand,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
+import {
+  DescribeExecutionCommand,
+  paginateGetExecutionHistory,
+  SFNClient,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
 import { type Job, Millrace, memoryStateStore } from '../client/index.ts';
 import { runCdk } from '../lib/cdk.ts';
 import { ACCOUNT, deployTo } from '../test/support/deploy.ts';
@@ -20,7 +25,7 @@ import { onLocalStack } from './localstack.ts';
 import type { BenchOptions } from './run.ts';
 
 /** Of the account and region of every LocalStack here. */
-const TEN_EXECUTIONS = `arn:aws:states:${ACCOUNT.AWS_REGION}:000000000000:execution:millrace-ten`;
+const EXECUTIONS = `arn:aws:states:${ACCOUNT.AWS_REGION}:000000000000:execution:millrace`;
 
 const credentials = { accessKeyId: ACCOUNT.AWS_ACCESS_KEY_ID, secretAccessKey: ACCOUNT.AWS_SECRET_ACCESS_KEY };
 
@@ -29,7 +34,7 @@ export async function benchJobsOnLocalStack({ quick }: BenchOptions): Promise<Fi
   // Each call in flight is a container, which takes a while to start.
   const counts = { rounds: quick ? 1 : 7, atOnce: quick ? 2 : 8, latencies: 5, calls: quick ? 20 : 100, cancels: 2 };
   return onLocalStack(async (endpoint) => {
-    const workspace = await createWorkspace(['drill', 'ten']);
+    const workspace = await createWorkspace(['drill', 'ten', 'wide']);
     const { url, rootSecret } = await deployTo(endpoint, workspace.folder).finally(workspace.remove);
     const { keys } = new Millrace({ url, apiKey: rootSecret });
     const { secret } = await keys.create({ tenant_id: 'bench' as never, name: 'bench', role: 'owner' });
@@ -40,10 +45,14 @@ export async function benchJobsOnLocalStack({ quick }: BenchOptions): Promise<Fi
       name: 'LocalStack',
       client: new Millrace({ url, apiKey: secret, state: memoryStateStore() }),
       runBare: (workMs: number) => runExecution(executions, bareMachine, workMs),
-      executionMs: ({ id, attempt }: Job) => untilEnded(executions, `${TEN_EXECUTIONS}:${id}-${attempt}-1`),
+      executionMs: ({ id, attempt }: Job) => untilEnded(executions, `${EXECUTIONS}-ten:${id}-${attempt}-1`),
       limits: { ledgerMsPerTask: 30, statusMs: 200, acknowledgedMs: 1_000 },
     };
-    return [...(await measureJobs(target, counts)), ...(await measureTable(config, counts.calls))];
+    return [
+      ...(await measureJobs(target, counts)),
+      ...(await measureTable(config, counts.calls)),
+      await countTransitions(executions, target.client),
+    ];
   });
 }
 
@@ -81,6 +90,22 @@ async function untilEnded(client: SFNClient, executionArn: string): Promise<numb
     if (status !== 'RUNNING') throw new Error(`${executionArn} ended as ${status}`);
     await sleep(50);
   }
+}
+
+/** What Step Functions is paid by: states entered, in a Map of a hundred tasks. */
+async function countTransitions(client: SFNClient, millrace: Millrace): Promise<Figure> {
+  const { id, state, progress } = await millrace.jobs.run('wide', { items: 100 });
+  if (state !== 'completed') throw new Error(`${id} is ${state}`);
+  let entered = 0;
+  const executionArn = `${EXECUTIONS}-wide:${id}-1-1`;
+  for await (const { events = [] } of paginateGetExecutionHistory({ client }, { executionArn })) {
+    entered += events.filter(({ type }) => type?.endsWith('StateEntered')).length;
+  }
+  return figure(
+    'LocalStack: state transitions of a task, of 100 in a Map',
+    entered / progress.total_tasks,
+    'transitions',
+  );
 }
 
 /** What LocalStack takes for the calls of a task: one read and two writes of a table with a stream. */
