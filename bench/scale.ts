@@ -24,7 +24,7 @@ export async function benchScale({ quick }: BenchOptions): Promise<Figure[]> {
     for (const limit of quick ? [1, 5] : [1, 5, 20]) {
       limits.push(await withServer(['--running-jobs', String(limit)], (server) => jobsPerMinute(server, limit, quick)));
     }
-    return withServer([], async (server) => [
+    return await withServer([], async (server) => [
       ...(await timePerTask(server, quick ? { rounds: 1, most: 100 } : { rounds: 5, most: 1_000 })),
       ...limits,
       ...(await watching(server, quick ? [1, 10] : [1, 10, 100])),
