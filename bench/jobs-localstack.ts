@@ -49,8 +49,8 @@ export async function benchJobsOnLocalStack({ quick }: BenchOptions): Promise<Fi
       limits: { ledgerMsPerTask: 30, statusMs: 200, acknowledgedMs: 1_000 },
     };
     return [
-      ...(await measureJobs(target, counts)),
       ...(await measureTable(config, counts.calls)),
+      ...(await measureJobs(target, counts)),
       await countTransitions(executions, target.client),
     ];
   });
@@ -121,7 +121,7 @@ async function measureTable(config: DynamoDBClientConfig, calls: number): Promis
     await client.send(new GetItemCommand({ TableName, Key, ConsistentRead: true }));
     const read = performance.now();
     const values = { ':at': { N: String(at) } };
-    const update = { UpdateExpression: 'SET called = :at', ExpressionAttributeValues: values };
+    const update = { UpdateExpression: 'SET calls = :at', ExpressionAttributeValues: values };
     await client.send(new UpdateItemCommand({ TableName, Key, ...update, ReturnValues: 'ALL_NEW' }));
     reads.push(read - started);
     writes.push(performance.now() - read);

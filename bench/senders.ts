@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { Millrace, memoryStateStore, type UploadProgress } from '../client/index.ts';
-import { KIB } from '../contract/limits.ts';
+import { KIB, MIB } from '../contract/limits.ts';
 import type { Sent } from './contender.ts';
 
 // A process that uploads in the way that its argument names: one task a line, and what it took a line.
@@ -39,7 +39,7 @@ export interface BareTask {
 }
 
 /** What the client reads at a time: the bare sender has no other advantage than to do less. */
-const CHUNK_BYTES = 256 * KIB;
+const CHUNK_BYTES = MIB;
 
 let apiCalls = 0;
 const { fetch } = globalThis;

@@ -21,7 +21,7 @@ const AWSCLI = 'awscli==1.46.2';
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
 
 function sizes({ quick }: BenchOptions) {
-  return quick ? { rounds: 2, sizeBytes: 64 * MIB } : { rounds: 7, sizeBytes: 512 * MIB };
+  return quick ? { rounds: 2, sizeBytes: 64 * MIB } : { rounds: 7, sizeBytes: GIB };
 }
 
 /** The client against other ways to send the same file to the same S3, with the same part size and concurrency. */

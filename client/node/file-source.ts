@@ -1,11 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { KIB } from '../../contract/limits.ts';
+import { MIB } from '../../contract/limits.ts';
 import { MillraceError } from '../errors.ts';
 import type { FileSource } from '../ports.ts';
 
 /** Each reader has one buffer of this size, which others use after it: what a part in flight costs in memory. */
-const CHUNK_BYTES = 256 * KIB;
+const CHUNK_BYTES = MIB;
 
 /** Opens a file on disk. The handle stays with this file, should another one take its name meanwhile. */
 export async function openFile(path: string): Promise<FileSource> {

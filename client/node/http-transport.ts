@@ -7,6 +7,8 @@ import { chunksOf } from '../upload/hash.ts';
 
 /** An error document is read so far. */
 const MAX_ANSWER_BYTES = 64 * KIB;
+/** Progress is told so finely. */
+const WRITE_BYTES = 256 * KIB;
 
 /**
  * Sends parts by node:http(s), a chunk at a time: `fetch` sends a stream in chunked encoding, which presigned URLs with a
@@ -65,13 +67,16 @@ async function sendBody(request: http.ClientRequest, part: PartRequest, answered
   };
   answered.then(stop, stop);
   for await (const chunk of chunksOf(part.body)) {
-    if (over) return;
-    // Waiting until the chunk is with the kernel bounds memory to one chunk, and lets its buffer be used again.
-    await new Promise<void>((resolve, reject) => {
-      request.write(chunk, (error) => (error ? reject(error) : resolve()));
-    });
-    sent += chunk.byteLength;
-    part.onBytes(sent);
+    for (let at = 0; at < chunk.byteLength; at += WRITE_BYTES) {
+      if (over) return;
+      const piece = chunk.subarray(at, at + WRITE_BYTES);
+      // Waiting until it is with the kernel bounds memory to one chunk, and lets its buffer be used again.
+      await new Promise<void>((resolve, reject) => {
+        request.write(piece, (error) => (error ? reject(error) : resolve()));
+      });
+      sent += piece.byteLength;
+      part.onBytes(sent);
+    }
   }
   request.end();
 }
