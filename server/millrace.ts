@@ -90,7 +90,9 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });
   const publishingTable = new SqliteTable({ database, name: 'publishing' });
   const secrets = new FileSecrets({ folder: folder.secretsFolder });
-  const liveTable = new SqliteTable({ database, name: 'live', changes: true });
+  const webhooksTable = new SqliteTable({ database, name: 'live', changes: true });
+  // They end with this process.
+  const connections = new SqliteTable({ database: openDatabase(':memory:'), name: 'connections' });
   let url = options.publicUrl ?? '';
   const objects = new FileObjectStore({
     folder: folder.objects,
@@ -155,7 +157,8 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     return process === processId && pool.isRunning(runId);
   };
   const purgeExpired = async () => {
-    for (const table of [uploadsTable, jobsTable, publishingTable, liveTable]) await table.purgeExpired(clock.now());
+    for (const table of [uploadsTable, jobsTable, publishingTable, webhooksTable, connections])
+      await table.purgeExpired(clock.now());
   };
   const sweep = async () => {
     const { orphaned } = await sweepUploads(uploads);
@@ -171,10 +174,10 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     }),
     log,
   });
-  const live = { table: liveTable, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
+  const live = { connections, webhooks: webhooksTable, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
   const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: tellEvents(live) };
   const ofJobs = { jobs: consumeJobChanges(jobs), live: tellEvents(live) };
-  const webhooks = { table: liveTable, secrets, clock, log, allowPrivate: options.webhooksToPrivate };
+  const webhooks = { table: webhooksTable, secrets, clock, log, allowPrivate: options.webhooksToPrivate };
   const feeds = [
     new ChangeFeed({ database, table: 'uploads', consumers: ofUploads, log }),
     new ChangeFeed({ database, table: 'jobs', consumers: ofJobs, log }),

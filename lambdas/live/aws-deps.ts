@@ -7,7 +7,7 @@ import type { LiveDeps } from './deps.ts';
 import type { WebhookDeps } from './send-deliveries.ts';
 
 export function openLive(log: Log): LiveDeps {
-  return { table: openTable('LIVE_TABLE'), push: openPush(), clock: systemClock, log };
+  return { connections: openTable('LIVE_TABLE'), push: openPush(), clock: systemClock, log };
 }
 
 export function openWebhooks(log: Log): WebhookDeps {

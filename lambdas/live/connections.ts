@@ -25,7 +25,7 @@ const PAGE = 100;
  * must not be opened. `protocols`: the header `Sec-WebSocket-Protocol`.
  */
 export async function openConnection(
-  { table, clock }: Pick<LiveDeps, 'table' | 'clock'>,
+  { connections, clock }: Pick<LiveDeps, 'connections' | 'clock'>,
   authenticate: Authenticate,
   { connectionId, protocols = '' }: { connectionId: string; protocols: string | undefined },
 ): Promise<void> {
@@ -45,12 +45,12 @@ export async function openConnection(
     until,
     subscriptions: 0,
   };
-  await table.write({ op: 'put', item: { ...connectionKey(connectionId), ...connection, ttl: ttlOf(until) } });
+  await connections.write({ op: 'put', item: { ...connectionKey(connectionId), ...connection, ttl: ttlOf(until) } });
 }
 
 /** The connection, unless it is not known or its time is over: then it is closed. */
 export async function useConnection(deps: LiveDeps, connectionId: string): Promise<ConnectionRecord | undefined> {
-  const item = await deps.table.get(connectionKey(connectionId));
+  const item = await deps.connections.get(connectionKey(connectionId));
   if (item && asConnection(item).until > deps.clock.now().getTime()) return asConnection(item);
   await expire(deps, connectionId);
   return undefined;
@@ -62,12 +62,15 @@ export async function expire(deps: LiveDeps, connectionId: string): Promise<void
 }
 
 /** Deletes all that is kept of a connection; what subscribes at the same time comes before that or fails. */
-export async function forgetConnection({ table }: Pick<LiveDeps, 'table'>, connectionId: string): Promise<void> {
-  await table.write({ op: 'delete', key: connectionKey(connectionId) });
+export async function forgetConnection(
+  { connections }: Pick<LiveDeps, 'connections'>,
+  connectionId: string,
+): Promise<void> {
+  await connections.write({ op: 'delete', key: connectionKey(connectionId) });
   for (;;) {
-    const { items } = await table.query({ ...prefixOf(connectionId), limit: PAGE });
+    const { items } = await connections.query({ ...prefixOf(connectionId), limit: PAGE });
     if (items.length === 0) return;
-    for (const item of items) await forgetSubscription(table, asSubscription(item));
+    for (const item of items) await forgetSubscription(connections, asSubscription(item));
   }
 }
 
@@ -76,9 +79,12 @@ function prefixOf(connectionId: string) {
   return { pk, prefix };
 }
 
-async function forgetSubscription(table: LiveDeps['table'], subscription: SubscriptionRecord): Promise<void> {
+async function forgetSubscription(
+  connections: LiveDeps['connections'],
+  subscription: SubscriptionRecord,
+): Promise<void> {
   const { connection_id, topic } = subscription;
-  await table.transact([
+  await connections.transact([
     { op: 'delete', key: ofTopicKey(subscription) },
     { op: 'delete', key: ofConnectionKey(connection_id, topic) },
   ]);
@@ -86,14 +92,14 @@ async function forgetSubscription(table: LiveDeps['table'], subscription: Subscr
 
 /** From then on the connection is told what happens. Again is fine. */
 export async function addSubscription(
-  { table }: LiveDeps,
+  { connections }: LiveDeps,
   { tenant_id, until }: ConnectionRecord,
   connectionId: string,
   topic: string,
 ): Promise<void> {
   const subscription: SubscriptionRecord = { tenant_id, topic, connection_id: connectionId, until };
   const row = { ...subscription, ttl: ttlOf(until) };
-  const result = await table.transact([
+  const result = await connections.transact([
     { op: 'put', item: { ...row, ...ofConnectionKey(connectionId, topic) }, unlessExists: true },
     { op: 'put', item: { ...row, ...ofTopicKey(subscription) } },
     {
@@ -109,12 +115,12 @@ export async function addSubscription(
 }
 
 export async function removeSubscription(
-  { table }: LiveDeps,
+  { connections }: LiveDeps,
   { tenant_id, until }: ConnectionRecord,
   connectionId: string,
   topic: string,
 ): Promise<void> {
-  await table.transact([
+  await connections.transact([
     { op: 'delete', key: ofConnectionKey(connectionId, topic), if: { topic } },
     { op: 'delete', key: ofTopicKey({ tenant_id, topic, connection_id: connectionId, until }) },
     { op: 'update', key: connectionKey(connectionId), add: { subscriptions: -1 } },

@@ -4,7 +4,8 @@ import type { Push } from '../../platform/ports/push.ts';
 import type { Table } from '../../platform/ports/table.ts';
 
 export interface LiveDeps {
-  readonly table: Table;
+  /** Who is connected, and what to. */
+  readonly connections: Table;
   readonly push: Push;
   readonly clock: Clock;
   readonly log: Log;

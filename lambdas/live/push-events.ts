@@ -66,7 +66,11 @@ async function pushTopic(
   });
   let cursor: string | undefined;
   do {
-    const page = await deps.table.query({ pk: topicPk(tenantId, topic), limit: PAGE, ...(cursor ? { cursor } : {}) });
+    const page = await deps.connections.query({
+      pk: topicPk(tenantId, topic),
+      limit: PAGE,
+      ...(cursor ? { cursor } : {}),
+    });
     await Promise.all(page.items.map((item) => tellAll(deps, asSubscription(item), messages)));
     cursor = page.cursor;
   } while (cursor);

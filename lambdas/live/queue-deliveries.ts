@@ -18,8 +18,12 @@ import {
 /** More than a tenant may have. */
 const PAGE = 100;
 
+interface TellDeps extends LiveDeps {
+  readonly webhooks: Table;
+}
+
 /** Tells connections and webhooks what has happened. */
-export function tellEvents(deps: LiveDeps): ChangeConsumer {
+export function tellEvents(deps: TellDeps): ChangeConsumer {
   const push = pushEvents(deps);
   return async (changes) => {
     const events = changes.map(toldEvent).filter((told) => told !== undefined);
@@ -29,16 +33,16 @@ export function tellEvents(deps: LiveDeps): ChangeConsumer {
 }
 
 /** Keeps a message for each webhook that wants an event. An event that comes again is kept once. */
-async function queueDeliveries({ table, clock }: LiveDeps, events: readonly ToldEvent[]): Promise<void> {
+async function queueDeliveries({ webhooks, clock }: TellDeps, events: readonly ToldEvent[]): Promise<void> {
   const webhooksOf = new Map<TenantId, Promise<readonly WebhookRecord[]>>();
   for (const { tenantId, event } of events) {
     const type = typeOf(event);
     if (!type) continue;
-    const reading = webhooksOf.get(tenantId) ?? readWebhooks(table, tenantId);
+    const reading = webhooksOf.get(tenantId) ?? readWebhooks(webhooks, tenantId);
     webhooksOf.set(tenantId, reading);
     for (const webhook of await reading) {
       if (!webhook.enabled || !webhook.events.includes(type)) continue;
-      await table.write({ op: 'put', item: newDelivery(webhook, type, event, clock.now()), unlessExists: true });
+      await webhooks.write({ op: 'put', item: newDelivery(webhook, type, event, clock.now()), unlessExists: true });
     }
   }
 }

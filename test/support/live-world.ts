@@ -34,7 +34,8 @@ export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean 
     close: async (connectionId: string, code: number) => void closed.set(connectionId, code),
   };
   const secrets = new FileSecrets({ folder });
-  const deps = { table, jobs, uploads, push, secrets, clock, log: createLog({}, () => {}), allowPrivate };
+  const tables = { table, connections: table, webhooks: table, jobs, uploads };
+  const deps = { ...tables, push, secrets, clock, log: createLog({}, () => {}), allowPrivate };
   const handlers = createLiveHandlers({ ...deps, websocketUrl: () => undefined });
   const callerOf = (tenantId: TenantId): Caller => ({
     tenantId,
