@@ -156,13 +156,14 @@ describe('jobs', () => {
     expect(after.slice(7).map(({ output }) => output)).toMatchObject(Array(3).fill({ attempt: 2 }));
   });
 
-  it('M8 retries a failure that heals by itself, and tells how often', { timeout: TIMEOUT }, async () => {
+  // These wait for retries and legs most of their time: so they wait together.
+  it.concurrent('M8 retries a failure that heals by itself, and tells how often', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
     const job = await client.jobs.run('drill', { items: 3, fail_item: 1, heals: true, mended_in: 2 });
     expect(job).toMatchObject({ state: 'completed', retry_count: 1, attempt: 2 });
   });
 
-  it('M8 fails for good after the last automatic retry, and is a dead letter until it is retried by hand', {
+  it.concurrent('M8 fails for good after the last automatic retry, and is a dead letter until it is retried by hand', {
     timeout: TIMEOUT,
   }, async () => {
     const { client } = await newTenant();
@@ -179,7 +180,7 @@ describe('jobs', () => {
     expect(await dead()).toEqual([]);
   });
 
-  it('U6 goes on in legs as if it were one run', { timeout: TIMEOUT }, async () => {
+  it.concurrent('U6 goes on in legs as if it were one run', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
     const events: JobEvent[] = [];
     const job = await client.jobs.run(
@@ -194,7 +195,7 @@ describe('jobs', () => {
     expect(states).toEqual(['queued', 'running', 'completed']);
   });
 
-  it('U8 cancels a job that goes on in legs', { timeout: TIMEOUT }, async () => {
+  it.concurrent('U8 cancels a job that goes on in legs', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
     const job = await client.jobs.create('rounds', { rounds: 200, rounds_a_leg: 1, round_ms: 50 });
     await until('some legs have ended', async () => {
@@ -208,7 +209,7 @@ describe('jobs', () => {
     expect(tasks.at(-1)?.attempts).toBe(0);
   });
 
-  it.each([100, 100_000])(
+  it.concurrent.each([100, 100_000])(
     'M6 does an effect once and goes on from its checkpoint of %i bytes, over retries and legs',
     {
       timeout: TIMEOUT,

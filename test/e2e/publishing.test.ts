@@ -14,15 +14,47 @@ const STEPS = {
   etsy: ['validate', 'create_listing', 'upload_images', 'upload_images', 'publish', 'verify'],
 };
 
-/** The operation that publishes, and what the marketplace says of a listing that buyers see. */
+/** The operation that publishes, what the marketplace says of a listing that buyers see, and the first operation of a job. */
 const PUBLISH = {
-  ebay: { operation: 'ebay.publishOffer', create: 'ebay.createOffer', state: 'PUBLISHED' },
-  etsy: { operation: 'etsy.updateListing', create: 'etsy.createDraftListing', state: 'active' },
+  ebay: {
+    operation: 'ebay.publishOffer',
+    create: 'ebay.createOffer',
+    state: 'PUBLISHED',
+    first: 'ebay.createImageFromFile',
+  },
+  etsy: {
+    operation: 'etsy.updateListing',
+    create: 'etsy.createDraftListing',
+    state: 'active',
+    first: 'etsy.createDraftListing',
+  },
 } as const;
 
 // They wait for retries most of their time: so they wait together.
 describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketplace) => {
-  const { operation, create, state } = PUBLISH[marketplace];
+  const { operation, create, state, first } = PUBLISH[marketplace];
+
+  it('M1 has all of its tasks from its creation, by step_type and step_order, pending until their turn', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const { tenant, seller, accountId, product } = await openShop(marketplace);
+    const { client } = tenant;
+    await seller.setFaults({ operation: first, fate: 'hang', times: 100 });
+    const input = { product_id: await product(1), account_id: accountId };
+    const job = await client.jobs.create('publishing', input);
+    expect(job.progress.total_tasks).toBe(5);
+    const tasks = await tasksOf(client, job);
+    const steps = [...new Set(STEPS[marketplace])];
+    expect(tasks.map(({ step_type, step_order }) => [step_type, step_order])).toEqual(
+      steps.map((step, at) => [step, at + 1]),
+    );
+    expect(tasks.map(({ created_at }) => created_at)).toEqual(steps.map(() => job.created_at));
+    // The marketplace keeps the second from its end.
+    const [, , ...later] = tasks;
+    expect(later.map(({ state: taskState, attempts }) => [taskState, attempts])).toEqual(Array(3).fill(['pending', 0]));
+    await client.jobs.cancel(job.id);
+    expect((await client.jobs.wait(job.id)).state).toBe('cancelled');
+  });
 
   it('M2 M3 runs its tasks in order, and there is the one listing that was asked for', {
     timeout: TIMEOUT,

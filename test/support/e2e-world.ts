@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
-import { inject, onTestFailed, onTestFinished } from 'vitest';
+import { afterEach, inject, onTestFinished } from 'vitest';
 import { type Job, Millrace, MillraceError, memoryStateStore } from '../../client/index.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
 import { MIB } from '../../contract/limits.ts';
@@ -22,13 +22,21 @@ export interface Tenant {
   readonly client: Millrace;
 }
 
+const clients = new Set<Millrace>();
+
+// Not by `onTestFailed`, which knows no tests that run side by side.
+afterEach(async ({ task }) => {
+  if (task.result?.state !== 'fail') return;
+  for (const client of clients) await tellJobs(client);
+});
+
 /** A tenant of its own for each test: tests run side by side on one deployment. */
 export async function newTenant(prefix = 'e2e'): Promise<Tenant> {
   const root = new Millrace({ url: target.url, apiKey: target.rootSecret });
   const id = `${prefix}-${crypto.randomUUID().slice(0, 13)}`;
   const { secret: apiKey } = await root.keys.create({ tenant_id: id as never, name: 'e2e', role: 'owner' });
   const client = new Millrace({ url: target.url, apiKey, state: memoryStateStore() });
-  onTestFailed(() => tellJobs(client));
+  clients.add(client);
   return { id, apiKey, client };
 }
 

@@ -122,7 +122,7 @@ export class MarketplaceSandbox {
         runWithFaults(operation, data, request, params),
       );
       if (outcome !== 'hang') return outcome;
-      await setTimeout(HANG_MS);
+      await setTimeout(HANG_MS, undefined, { ref: false });
       return 'drop';
     }
     return { status: 404, body: { error: `the sandbox plays no ${request.method} ${request.path}` } };
