@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import type { Reporter, TestModule } from 'vitest/node';
+import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node';
 
 declare module 'vitest' {
   interface TaskMeta {
@@ -15,12 +15,16 @@ export default class ScenarioReporter implements Reporter {
     for (const module of modules) {
       if (module.project.name !== 'e2e') continue;
       for (const test of module.children.allTests()) {
-        const [, id, name] = /^([UTMPO]\d+) (.*)$/.exec(test.name) ?? [];
-        if (!id || !name) continue;
+        const [, ids, name] = /^((?:[UTMPO]\d+ )+)(.*)$/.exec(test.name) ?? [];
+        if (!ids || !name) continue;
+        const { state } = test.result();
+        const suites = suitesOf(test).map((suite) => `${suite}: `);
+        const full = `${suites.join('')}${name}`;
         scenarios.push({
-          id,
-          name,
-          result: test.result().state,
+          ids: ids.trim(),
+          // What an engine lacks is told at the end of a name: here the row of all engines is to be the same.
+          name: state === 'skipped' ? full.replaceAll(/ \([^()]*\)/g, '') : full,
+          result: state,
           seconds: Math.round(test.diagnostic()?.duration ?? 0) / 1_000,
           figures: test.meta().figures ?? {},
         });
@@ -29,7 +33,13 @@ export default class ScenarioReporter implements Reporter {
     if (scenarios.length === 0) return;
     mkdirSync('test-results', { recursive: true });
     const engine = process.env.MILLRACE_E2E ?? 'embedded';
-    scenarios.sort((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }));
+    scenarios.sort((a, b) => a.ids.localeCompare(b.ids, 'en', { numeric: true }));
     writeFileSync(`test-results/scenarios-${engine}.json`, `${JSON.stringify(scenarios, null, 2)}\n`);
   }
+}
+
+/** The names of the suites that a test is in, from the outermost. */
+function suitesOf(test: TestCase | TestSuite): string[] {
+  const { parent } = test;
+  return parent.type === 'suite' ? [...suitesOf(parent), parent.name] : [];
 }

@@ -5,7 +5,7 @@ import * as z from 'zod/mini';
 const root = join(import.meta.dirname, '../..');
 
 const Outcome = z.object({
-  id: z.string(),
+  ids: z.string(),
   name: z.string(),
   result: z.enum(['passed', 'failed', 'skipped', 'pending']),
   seconds: z.number(),
@@ -16,12 +16,11 @@ type Outcome = z.infer<typeof Outcome>;
 /** Makes docs/scenarios.md of what the last full runs on both engines left in test-results. */
 function write(): void {
   const engines = ['embedded', 'localstack'].map(readOutcomes);
-  const behaviours = [...new Set(engines.flatMap((outcomes) => [...outcomes.keys()]))];
-  behaviours.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
-  const rows = behaviours.map((behaviour) => {
-    const [, ids = '', name = ''] = /^((?:[UTMPO]\d+ )+)(.*)$/.exec(behaviour) ?? [];
-    const cells = engines.map((outcomes) => cell(outcomes.get(behaviour)));
-    return `| ${ids.trim()} | ${name.replaceAll('|', '\\|')} | ${cells.join(' | ')} |`;
+  const rows = new Map(engines.flatMap((outcomes) => [...outcomes.values()]).map((one) => [keyOf(one), one]));
+  const sorted = [...rows].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
+  const lines = sorted.map(([key, { ids, name }]) => {
+    const cells = engines.map((outcomes) => cell(outcomes.get(key)));
+    return `| ${ids} | ${name.replaceAll('|', '\\|')} | ${cells.join(' | ')} |`;
   });
   const text = `# Scenarios
 
@@ -30,7 +29,7 @@ LocalStack. Made by \`npm run scenarios\` from \`test-results/\`; a dash means t
 
 | id | behaviour | single machine | LocalStack |
 | --- | --- | --- | --- |
-${rows.join('\n')}
+${lines.join('\n')}
 `;
   writeFileSync(join(root, 'docs/scenarios.md'), text);
 }
@@ -41,9 +40,11 @@ function readOutcomes(engine: string): Map<string, Outcome> {
     z
       .array(Outcome)
       .parse(JSON.parse(text))
-      .map((outcome) => [`${outcome.id} ${outcome.name}`, outcome]),
+      .map((outcome) => [keyOf(outcome), outcome]),
   );
 }
+
+const keyOf = ({ ids, name }: Outcome) => `${ids} ${name}`;
 
 function cell(outcome: Outcome | undefined): string {
   if (!outcome) return '–';
