@@ -1,6 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import * as z from 'zod/mini';
 import { createSend, type HttpOptions } from '../../lambdas/publishing/marketplaces/http.ts';
 import { createSession } from '../../lambdas/publishing/marketplaces/session.ts';
 import { TestClock } from '../support/test-clock.ts';
@@ -49,6 +50,15 @@ function open(more: Partial<HttpOptions> = {}) {
     ...more,
   });
   return { get: () => send({ method: 'GET', url }), ticks: () => ticks };
+}
+
+function catchError(run: () => unknown): Error {
+  try {
+    run();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('it threw nothing');
 }
 
 describe('a request to a marketplace', () => {
@@ -104,6 +114,18 @@ describe('a request to a marketplace', () => {
     );
     await expect(open().get()).rejects.toMatchObject({ code: 'MarketplaceUnavailableError' });
     await expect(open().get()).rejects.toThrow('eBay did not answer within 1 s');
+  });
+
+  test.each([
+    ['null', 'the body: expected object, received null'],
+    ['<html>', 'the body: expected object, received undefined'],
+    ['{"offers":[{}]}', 'offers[0].id: expected string, received undefined'],
+  ])('that is answered otherwise than the API says may have been carried out: %s', async (body, problem) => {
+    answers.push((response) => void response.end(body));
+    const { read } = await open().get();
+    const error = catchError(() => read(z.object({ offers: z.array(z.object({ id: z.string() })) })));
+    expect(error).toMatchObject({ code: 'MarketplaceUnavailableError', message: expect.stringContaining(problem) });
+    expect(error.message).toContain('eBay answered GET /listing with 200');
   });
 
   test('follows no redirect, which could take a token elsewhere', async () => {

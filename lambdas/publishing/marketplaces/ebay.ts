@@ -86,16 +86,16 @@ export function ebayConnector(
 
   async function findOffer(): Promise<z.infer<typeof Offer> | undefined> {
     const query = new URLSearchParams({ sku, marketplace_id: settings.marketplace_id, format: 'FIXED_PRICE' });
-    const { status, body } = await send({ method: 'GET', url: `${inventory}/offer?${query}`, also: [404] });
-    if (status !== 404) return Offers.parse(body).offers[0];
+    const { status, body, read } = await send({ method: 'GET', url: `${inventory}/offer?${query}`, also: [404] });
+    if (status !== 404) return read(Offers).offers[0];
     const known = Errors.safeParse(body).data?.errors.some(({ errorId }) => errorId === NO_OFFER);
     if (known) return undefined;
     throw new DomainError('MarketplaceUnavailableError', 'eBay does not tell whether there is an offer');
   }
 
   async function getOffer(offerId: string) {
-    const { body } = await send({ method: 'GET', url: `${inventory}/offer/${encodeURIComponent(offerId)}` });
-    return Offer.parse(body);
+    const { read } = await send({ method: 'GET', url: `${inventory}/offer/${encodeURIComponent(offerId)}` });
+    return read(Offer);
   }
 
   const published = (listing_id: string) => ({ listing_id, url: `https://www.ebay.com/itm/${listing_id}` });
@@ -110,7 +110,7 @@ export function ebayConnector(
           const form = new FormData();
           form.set('image', new Blob([await readBytes()], { type: file.content_type }), file.name);
           const url = `${urls.media}/commerce/media/v1_beta/image/create_image_from_file`;
-          return Image.parse((await send({ method: 'POST', url, form })).body).imageUrl;
+          return (await send({ method: 'POST', url, form })).read(Image).imageUrl;
         },
       ),
 
@@ -130,7 +130,7 @@ export function ebayConnector(
               availability: { shipToLocationAvailability: { quantity } },
             },
           });
-          const { body } = await send({
+          const { read } = await send({
             method: 'POST',
             url: `${inventory}/offer`,
             headers: language,
@@ -150,7 +150,7 @@ export function ebayConnector(
               pricingSummary: { price: { value: decimalOf(product.price), currency: product.price.currency } },
             },
           });
-          return NewOffer.parse(body).offerId;
+          return read(NewOffer).offerId;
         },
       ),
 
@@ -163,7 +163,7 @@ export function ebayConnector(
         },
         async () => {
           const url = `${inventory}/offer/${encodeURIComponent(offerId)}/publish`;
-          return published(NewListing.parse((await send({ method: 'POST', url })).body).listingId);
+          return published((await send({ method: 'POST', url })).read(NewListing).listingId);
         },
       ),
 

@@ -72,8 +72,8 @@ export function etsyConnector(
     for (const state of STATES) {
       for (let offset = 0, count = 1; offset < count; offset += PAGE) {
         const query = new URLSearchParams({ state, limit: String(PAGE), offset: String(offset) });
-        const { body } = await send({ method: 'GET', url: `${shop}/listings?${query}` });
-        const page = Listings.parse(body);
+        const { read } = await send({ method: 'GET', url: `${shop}/listings?${query}` });
+        const page = read(Listings);
         count = page.count;
         const found = page.results.find(({ tags }) => tags.some((each) => each.toLowerCase() === tag));
         if (found) return found;
@@ -83,13 +83,13 @@ export function etsyConnector(
   }
 
   async function getListing(listingId: string): Promise<Listing> {
-    const { body } = await send({ method: 'GET', url: `${application}/listings/${encodeURIComponent(listingId)}` });
-    return Listing.parse(body);
+    const { read } = await send({ method: 'GET', url: `${application}/listings/${encodeURIComponent(listingId)}` });
+    return read(Listing);
   }
 
   /** A price is in the shop's currency, whatever it is meant in. */
   async function checkCurrency(): Promise<void> {
-    const { currency_code } = Shop.parse((await send({ method: 'GET', url: shop })).body);
+    const { currency_code } = (await send({ method: 'GET', url: shop })).read(Shop);
     const { currency } = product.price;
     if (currency_code === currency) return;
     throw new DomainError('ListingRefusedError', `the shop sells in ${currency_code}, and the price is in ${currency}`);
@@ -119,7 +119,7 @@ export function etsyConnector(
             readiness_state_id: settings.readiness_state_id,
             tags: tag,
           });
-          return Listing.parse((await send({ method: 'POST', url: `${shop}/listings`, form })).body).listing_id;
+          return (await send({ method: 'POST', url: `${shop}/listings`, form })).read(Listing).listing_id;
         },
       ),
 
@@ -129,16 +129,16 @@ export function etsyConnector(
       return once(
         'image',
         async () => {
-          const { body } = await send({ method: 'GET', url: `${application}/listings/${listing}/images` });
-          return Images.parse(body).results.find((image) => image.rank === rank)?.listing_image_id;
+          const { read } = await send({ method: 'GET', url: `${application}/listings/${listing}/images` });
+          return read(Images).results.find((image) => image.rank === rank)?.listing_image_id;
         },
         async () => {
           const form = new FormData();
           form.set('image', new Blob([await readBytes()], { type: file.content_type }), file.name);
           form.set('rank', String(rank));
           form.set('overwrite', 'true');
-          const { body } = await send({ method: 'POST', url: `${shop}/listings/${listing}/images`, form });
-          return Image.parse(body).listing_image_id;
+          const { read } = await send({ method: 'POST', url: `${shop}/listings/${listing}/images`, form });
+          return read(Image).listing_image_id;
         },
       );
     },
@@ -153,7 +153,7 @@ export function etsyConnector(
         async () => {
           const url = `${shop}/listings/${encodeURIComponent(listingId)}`;
           const form = new URLSearchParams({ state: 'active' });
-          return published(Listing.parse((await send({ method: 'PATCH', url, form })).body));
+          return published((await send({ method: 'PATCH', url, form })).read(Listing));
         },
       ),
 

@@ -1,5 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
+import type * as z from 'zod/mini';
 import { DomainError } from '../../../contract/errors.ts';
+import { problemsOf } from '../../runtime/validation.ts';
 
 /** A marketplace that asks for a longer pause is left until the job's next attempt. */
 const MAX_PAUSES_MS = 60_000;
@@ -23,6 +25,8 @@ export interface HttpAnswer {
   readonly status: number;
   /** Parsed JSON; undefined if there is none. */
   readonly body: unknown;
+  /** The body, as the API describes it; `MarketplaceUnavailableError` if it is something else. */
+  read<Schema extends z.ZodMiniType>(schema: Schema): z.output<Schema>;
 }
 
 export interface HttpOptions {
@@ -65,7 +69,9 @@ export function createSend(options: HttpOptions): Send {
   };
 }
 
-interface RawAnswer extends HttpAnswer {
+interface RawAnswer {
+  readonly status: number;
+  readonly body: unknown;
   readonly text: string;
   readonly retryAfterMs: number | undefined;
 }
@@ -104,9 +110,19 @@ function checkAnswer(
   { method, url, also = [] }: HttpRequest,
   { status, body, text }: RawAnswer,
 ): HttpAnswer {
-  if ((status >= 200 && status < 300) || also.includes(status)) return { status, body };
+  const answered = `${marketplace} answered ${method} ${new URL(url).pathname}`;
+  if ((status >= 200 && status < 300) || also.includes(status)) {
+    const read: HttpAnswer['read'] = (schema) => {
+      const { success, data, error } = schema.safeParse(body);
+      if (success) return data;
+      const [problem] = problemsOf(error, 'the body');
+      const message = `${answered} with ${status}, but not as its API says: ${problem?.field}: ${problem?.problem}`;
+      throw new DomainError('MarketplaceUnavailableError', message, { status });
+    };
+    return { status, body, read };
+  }
   const told = redact(messageOf(body) ?? text).slice(0, MAX_TOLD_LENGTH);
-  const message = `${marketplace} answered ${method} ${new URL(url).pathname} with ${status}: ${told}`;
+  const message = `${answered} with ${status}: ${told}`;
   const code =
     status >= 500 || status === 408 || status === 409
       ? 'MarketplaceUnavailableError'

@@ -84,7 +84,7 @@ export function createSession(options: SessionOptions): Session {
         'the marketplace gives no new access token: let the seller consent again, and renew the account’s credentials',
       );
     }
-    const { access_token, expires_in, refresh_token } = TokenAnswer.parse(answer.body);
+    const { access_token, expires_in, refresh_token } = answer.read(TokenAnswer);
     const renewed: Credentials = {
       ...now,
       access_token,

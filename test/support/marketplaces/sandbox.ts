@@ -98,10 +98,16 @@ export type SandboxOutcome = SandboxAnswer | 'drop';
  */
 export class MarketplaceSandbox {
   readonly #table: Table;
+  readonly #closed = new AbortController();
   readonly #operations = [...ebayOperations, ...etsyOperations, ...vintedOperations];
 
   constructor(table: Table) {
     this.#table = table;
+  }
+
+  /** Nothing hangs any more. */
+  close(): void {
+    this.#closed.abort();
   }
 
   async handle(request: SandboxRequest): Promise<SandboxOutcome> {
@@ -122,7 +128,7 @@ export class MarketplaceSandbox {
         runWithFaults(operation, data, request, params),
       );
       if (outcome !== 'hang') return outcome;
-      await setTimeout(HANG_MS, undefined, { ref: false });
+      await setTimeout(HANG_MS, undefined, { signal: this.#closed.signal }).catch(() => undefined);
       return 'drop';
     }
     return { status: 404, body: { error: `the sandbox plays no ${request.method} ${request.path}` } };

@@ -23,6 +23,7 @@ export async function startSandboxServer(): Promise<SandboxServer> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     async close() {
+      sandbox.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       database.close();
