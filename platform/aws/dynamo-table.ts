@@ -170,11 +170,15 @@ export class DynamoTable implements Table {
   }
 
   #queryRequest(query: Query): QueryCommandInput {
-    const { pk, index, prefix, descending = false } = query;
+    const { pk, index, prefix, between, descending = false } = query;
     const [pkName, skName] = index ? [`${index}pk`, `${index}sk`] : ['pk', 'sk'];
     const operands = new Operands();
     const conditions = [`${operands.name(pkName)} = ${operands.value(pk)}`];
     if (prefix) conditions.push(`begins_with(${operands.name(skName)}, ${operands.value(prefix)})`);
+    if (between) {
+      const [first, last] = between.map((sk) => operands.value(sk));
+      conditions.push(`${operands.name(skName)} BETWEEN ${first} AND ${last}`);
+    }
     const start = startOf(query);
     return {
       TableName: this.#tableName,

@@ -168,7 +168,7 @@ export class SqliteTable implements Table {
   }
 
   #select(query: Query): { sql: string; values: SQLInputValue[] } {
-    const { index = '', prefix, descending = false } = query;
+    const { index = '', prefix, between, descending = false } = query;
     const [pk, sk] = [`${index}pk`, `${index}sk`];
     const clauses = [`${pk} = ?`];
     const values: SQLInputValue[] = [query.pk];
@@ -182,6 +182,10 @@ export class SqliteTable implements Table {
         clauses.push(`${sk} < ?`);
         values.push(end);
       }
+    }
+    if (between) {
+      clauses.push(`${sk} BETWEEN ? AND ?`);
+      values.push(...between);
     }
     if (start?.key) {
       clauses.push(`(${sk}, pk, sk) ${beyond} (?, ?, ?)`);

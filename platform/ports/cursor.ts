@@ -21,11 +21,12 @@ export function startOf(query: Query): Position | undefined {
   if (query.cursor === undefined) return query.after === undefined ? undefined : { sk: query.after };
   const [index, sk, ...key] = parseCursor(query.cursor);
   const inIndex = index === (query.index ?? '') && key.length === (query.index ? 2 : 0);
-  if (!inIndex || !sk?.startsWith(query.prefix ?? '') || !isBeyond(sk, query)) throw invalidCursor();
+  if (!inIndex || !sk?.startsWith(query.prefix ?? '') || !isWithin(sk, query)) throw invalidCursor();
   return query.index ? { sk, key: { pk: key[0] as string, sk: key[1] as string } } : { sk };
 }
 
-function isBeyond(sk: string, { after, descending }: Query): boolean {
+function isWithin(sk: string, { after, between, descending }: Query): boolean {
+  if (between) return compareBytes(sk, between[0]) >= 0 && compareBytes(sk, between[1]) <= 0;
   if (after === undefined) return true;
   const order = compareBytes(sk, after);
   return descending ? order < 0 : order > 0;

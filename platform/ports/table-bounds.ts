@@ -1,3 +1,4 @@
+import { compareBytes } from './conditions.ts';
 import {
   type Conditions,
   type Item,
@@ -213,6 +214,13 @@ export function checkQuery(query: Query): void {
     checkKeyText(query.after, 'after');
     if (query.index) refuse('after is for the base table only');
     if (!query.after.startsWith(query.prefix ?? '')) refuse('after does not begin with the prefix');
+  }
+  if (query.between) {
+    const [first, last] = query.between;
+    checkKeyText(first, 'between');
+    checkKeyText(last, 'between');
+    if (compareBytes(first, last) > 0) refuse('between ends before it begins');
+    if (query.prefix || query.after !== undefined) refuse('between goes with neither prefix nor after');
   }
   if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > MAX_PAGE_ITEMS)
     refuse(`limit is 1–${MAX_PAGE_ITEMS}, not ${query.limit}`);

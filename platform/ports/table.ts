@@ -73,6 +73,8 @@ export interface Query {
   readonly index?: IndexName;
   /** Only sort keys that begin so. */
   readonly prefix?: string;
+  /** Only sort keys from the first to the last of these, both included; without `prefix` and `after`. */
+  readonly between?: readonly [first: string, last: string];
   /** Only sort keys after this one, which begins with `prefix`; with `descending`, before it. Base table only. */
   readonly after?: string;
   /** 1–1,000. */

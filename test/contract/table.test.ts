@@ -346,6 +346,13 @@ describe.each(platforms)('a table, %s', (_, open) => {
     for (const query of [{ limit: 0 }, { limit: 1_001 }, { limit: 1.5 }, { after: 'b', prefix: 'a' }, { after: '' }])
       await expect(table.query({ pk, limit: 1, ...query })).rejects.toThrow();
     await expect(table.query({ pk, index: 'g1', after: 'a', limit: 1 })).rejects.toThrow();
+    for (const query of [
+      { between: ['b', 'a'] },
+      { between: ['', 'a'] },
+      { between: ['a', 'b'], prefix: 'a' },
+      { between: ['a', 'b'], after: 'a' },
+    ] as const)
+      await expect(table.query({ pk, limit: 1, ...query })).rejects.toThrow();
     expect((await table.query({ pk, limit: 1_000 })).items).toEqual([]);
   });
 
@@ -409,6 +416,21 @@ describe.each(platforms)('a table, %s', (_, open) => {
       expect(await list({ after: 'a#10', prefix: 'a#', descending: true })).toEqual(['a#1']);
       expect(await list({ after: 'A', descending: true })).toEqual(['\u0000']);
       expect(await list({ after: '😀' })).toEqual([]);
+    });
+
+    it('lists the sort keys from one to another, both included, and backwards', async () => {
+      const pk = newPk();
+      await table.putAll(sorted.map((sk) => ({ pk, sk, g2pk: pk, g2sk: sk })));
+      for (const index of [undefined, 'g2'] as const) {
+        const list = async (first: string, last: string, query: Partial<Query> = {}) =>
+          sksOf((await listAll(table, { pk, index, between: [first, last], limit: 2, ...query })).items);
+        expect(await list('a#1', 'aa')).toEqual(['a#1', 'a#10', 'a#2', 'aa']);
+        expect(await list('a#', 'aaa')).toEqual(['a#1', 'a#10', 'a#2', 'aa']);
+        expect(await list('a#1', 'aa', { descending: true })).toEqual(['aa', 'a#2', 'a#10', 'a#1']);
+        expect(await list('é', '😀')).toEqual(sorted.slice(9));
+        expect(await list('b', 'b')).toEqual(['b']);
+        expect(await list('ab', 'az')).toEqual([]);
+      }
     });
 
     it.each([
@@ -532,6 +554,10 @@ describe.each(platforms)('a table, %s', (_, open) => {
         return table.query({ pk, limit: 1, cursor, ...query });
       };
       await expect(ask(await cursorOf({ prefix: 'a' }), { prefix: 'b' })).rejects.toMatchObject(invalid);
+      await expect(ask(await cursorOf({}), { between: ['a2', 'b2'] })).rejects.toMatchObject(invalid);
+      const index = 'g1';
+      const older = await cursorOf({ index, descending: true, between: ['a1', 'b1'] });
+      await expect(ask(older, { index, descending: true, between: ['a1', 'a2'] })).rejects.toMatchObject(invalid);
       await expect(ask(await cursorOf({}), { after: 'a2' })).rejects.toMatchObject(invalid);
       await expect(ask(await cursorOf({ descending: true }), { after: 'a2', descending: true })).rejects.toMatchObject(
         invalid,

@@ -115,17 +115,20 @@ const page = {
   descending: fc.boolean(),
 };
 const rarely = <T>(arbitrary: fc.Arbitrary<T>) => fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, arbitrary);
+const rangeOf = (sks: readonly string[]) => fc.tuple(fc.constantFrom(...sks), fc.constantFrom(...sks));
 const queries: fc.Arbitrary<Query> = fc.oneof(
   fc.record({
     ...page,
     prefix: rarely(fc.constantFrom('', 'a', 'a#', 'a#1', '\uffff')),
     after: rarely(fc.constantFrom('a', 'a#1', 'a#11', 'b')),
+    between: rarely(rangeOf(SKS)),
     cursor: rarely(cursors),
   }),
   fc.record({
     ...page,
     index: fc.constant('g1' as const),
     prefix: rarely(fc.constantFrom('', '1', 'x')),
+    between: rarely(rangeOf(['1', '10', '2', 'é'])),
     cursor: rarely(cursors),
   }),
 );
