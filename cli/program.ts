@@ -146,6 +146,8 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .description('list jobs, newest first')
     .addOption(new Option('--state <state>').choices(JOB_STATES))
     .option('--workflow <name>')
+    .option('--since <when>', 'created then or later: 30m, 24h or 7d ago, or such as 2026-01-31T08:00:00Z', parseMoment)
+    .option('--until <when>', 'created before then', parseMoment)
     .addOption(limit())
     .action(action(listJobs));
   program.command('job').description('a job with its tasks and artifacts').argument('<job-id>').action(action(showJob));
@@ -273,6 +275,17 @@ function parseSize(text: string): number {
   const bytes = Number(digits) * (SIZE_UNITS[unit.toLowerCase()] ?? 0);
   if (bytes > 0) return bytes;
   throw new InvalidArgumentError('It is a size such as 64MiB.');
+}
+
+const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** A moment as the API takes it, which looks closer at it. */
+function parseMoment(text: string): string {
+  const [, amount, unit = ''] = /^(\d{1,5})([smhd])$/.exec(text) ?? [];
+  if (amount) return new Date(Date.now() - Number(amount) * (SECONDS[unit] ?? 0) * 1_000).toISOString();
+  if (/^\d{4}-\d\d-\d\d$/.test(text)) return `${text}T00:00:00Z`;
+  if (/^\d{4}-\d\d-\d\dT/.test(text)) return text;
+  throw new InvalidArgumentError('It is so long ago (30s, 15m, 24h, 7d), a day (2026-01-31, in UTC) or a moment.');
 }
 
 function append(value: string, before: readonly string[]): string[] {

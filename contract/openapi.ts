@@ -102,7 +102,8 @@ to do, \`details\` names the field or the parts concerned, and \`request_id\` is
 **Completing** an upload answers 200 with the file, or 202 when that takes long: it goes on without the caller, and the session
 ends \`completed\` or \`rejected\`, as \`GET /uploads/{upload_id}\` and the events \`upload.completed\` and \`upload.rejected\` tell.
 
-**Listings** are newest first; \`next_cursor\` goes into \`cursor\` of the next call.`;
+**Listings** are newest first; \`next_cursor\` goes into \`cursor\` of the next call, with the same filters. A
+range of time begins at \`created_after\` and ends before \`created_before\`.`;
 
 /** The OpenAPI 3.1 document of the API, from the route table. */
 export function openApiDocument(version: string): Json {

@@ -44,9 +44,16 @@ export async function runWorkflow(session: Session, workflow: string, flags: Run
 
 export async function listJobs(
   { output, connect }: Session,
-  flags: { readonly state?: Job['state']; readonly workflow?: string; readonly limit: number },
+  flags: {
+    readonly state?: Job['state'];
+    readonly workflow?: string;
+    readonly since?: string;
+    readonly until?: string;
+    readonly limit: number;
+  },
 ): Promise<ExitCode> {
-  const { limit, ...query } = flags;
+  const { limit, since, until, ...filter } = flags;
+  const query = { ...filter, created_after: since, created_before: until };
   const millrace = await connect();
   const jobs = await collect(
     paginate((cursor) => millrace.jobs.list({ ...query, cursor })),

@@ -69,6 +69,10 @@ export class Jobs {
     return this.#get(jobId, {});
   }
 
+  /**
+   * Newest first. `created_after` and `created_before` are RFC 3339 timestamps; jobs created at the former are listed, those
+   * created at the latter are not.
+   */
   list(query: ListJobs = {}): Promise<Page<Job>> {
     return this.#api.call('listJobs', { query });
   }

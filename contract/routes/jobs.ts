@@ -6,10 +6,23 @@ import { idempotent, route } from './route.ts';
 
 const jobParams = z.object({ job_id: JobId });
 const batchParams = z.object({ batch_id: BatchId });
-const ListJobsQuery = z.extend(PageQuery, {
-  state: z.optional(JobState),
-  workflow: z.optional(z.string().check(z.maxLength(64))),
-});
+const Moment = z.iso.datetime({ offset: true, error: 'it is no moment such as 2026-01-31T08:00:00Z' });
+const ListJobsQuery = z
+  .extend(PageQuery, {
+    state: z.optional(JobState),
+    workflow: z.optional(z.string().check(z.maxLength(64))),
+    /** Those created at this moment or later: RFC 3339, of which milliseconds count. */
+    created_after: z.optional(Moment),
+    /** Those created before this moment, and not at it: ranges that meet share no job. */
+    created_before: z.optional(Moment),
+  })
+  .check(
+    z.refine(
+      ({ created_after: after, created_before: before }) =>
+        after === undefined || before === undefined || Date.parse(after) < Date.parse(before),
+      { path: ['created_before'], error: 'it is not later than created_after' },
+    ),
+  );
 
 /** Jobs, batches and workflows. */
 export const jobsRoutes = {

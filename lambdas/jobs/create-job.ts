@@ -9,7 +9,7 @@ import { findRequest } from '../runtime/idempotency.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import type { JobsDeps } from './deps.ts';
 import { createQueued, moveJob } from './move-job.ts';
-import { type JobRecord, jobKey, jobListPk, readJob, stateIndex } from './records.ts';
+import { type JobRecord, jobKey, jobListPk, readJob, stateIndex, timeOf } from './records.ts';
 import { addTasks, putTasks, stepOrders, type TasksToAdd } from './tasks.ts';
 
 interface CreateJobInput {
@@ -70,7 +70,7 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
     interruptions: 0,
     retry_count: 0,
     max_retries: body.max_retries,
-    created_at: deps.clock.now().toISOString(),
+    created_at: timeOf(jobId).toISOString(),
     ...(typeof marketplace === 'string' && { marketplace }),
   } satisfies Item & JobRecord;
 }

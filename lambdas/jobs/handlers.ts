@@ -14,6 +14,7 @@ import {
   asTask,
   batchListPk,
   failedPk,
+  idsBetween,
   type JobCheckpointRecord,
   type JobRecord,
   jobKey,
@@ -52,7 +53,7 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
           : ({ pk: jobListPk(tenantId), index: 'g1' } as const);
       const { items, next } = await listNewest(
         deps.table,
-        { ...list, asked: query, parse: asJob },
+        { ...list, between: idsBetween(query), asked: query, parse: asJob },
         (job) =>
           (query.state === undefined || job.state === query.state) &&
           (query.workflow === undefined || job.workflow === query.workflow),

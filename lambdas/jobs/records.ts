@@ -1,6 +1,7 @@
+import { decodeTime, encodeTime, TIME_MAX } from 'ulid';
 import { type BatchId, JobId, type TenantId } from '../../contract/common.ts';
 import type { FileRef, JobError, JobState, TaskState } from '../../contract/jobs.ts';
-import type { Item, Key, Table, Value } from '../../platform/ports/table.ts';
+import type { Item, Key, Query, Table, Value } from '../../platform/ports/table.ts';
 import { hasEnded } from './transitions.ts';
 
 /** Task counts of a job, and the sums of its tasks' own measures. */
@@ -193,6 +194,30 @@ export function parseJobPk(pk: string): { tenantId: TenantId; jobId: JobId } | u
 
 /** A tenant's jobs by id, which is by time of creation. */
 export const jobListPk = (tenantId: TenantId) => `T#${tenantId}#JOBS`;
+
+const FIRST_RANDOM = '0'.repeat(16);
+const LAST_RANDOM = 'Z'.repeat(16);
+
+/** The first and the last id that a job of these times of creation can have. */
+export function idsBetween({
+  created_after: after,
+  created_before: before,
+}: {
+  readonly created_after?: string | undefined;
+  readonly created_before?: string | undefined;
+}): Query['between'] {
+  if (after === undefined && before === undefined) return undefined;
+  const firstMs = after === undefined ? 0 : Date.parse(after);
+  const lastMs = before === undefined ? TIME_MAX : Date.parse(before) - 1;
+  // Ids have no times before 1970, when there were no jobs.
+  const idOf = (ms: number, random: string) => `job_${encodeTime(Math.max(0, ms))}${random}`;
+  return [idOf(firstMs, FIRST_RANDOM), idOf(lastMs, LAST_RANDOM)];
+}
+
+/** When the id was made; it is the job's time of creation, so that its place in lists tells that exactly. */
+export function timeOf(jobId: JobId): Date {
+  return new Date(decodeTime(jobId.slice('job_'.length)));
+}
 
 export const ACTIVE_SHARDS = 8;
 export const activePk = (shard: number) => `ACTIVE#${shard}`;

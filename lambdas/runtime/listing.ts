@@ -1,4 +1,4 @@
-import type { Item, Page, Table } from '../../platform/ports/table.ts';
+import type { Item, Page, Query, Table } from '../../platform/ports/table.ts';
 
 /** Pages that one listing reads at most to find items that its filter lets through. */
 const MAX_PAGES_READ = 20;
@@ -22,15 +22,17 @@ export async function listNewest<Listed extends object>(
   list: {
     readonly pk: string;
     readonly index?: 'g1' | 'g2';
+    readonly between?: Query['between'];
     readonly asked: PageAsked;
     readonly parse: (item: Item) => Listed;
   },
   matches: (listed: Listed) => boolean = () => true,
 ): Promise<{ items: Listed[]; next: { next_cursor?: string } }> {
-  const { pk, index = 'g1', asked, parse } = list;
+  const { pk, index = 'g1', between, asked, parse } = list;
   let { cursor } = asked;
   for (let read = 1; ; read += 1) {
-    const page = await table.query({ ...pageQuery({ limit: asked.limit, cursor }), pk, index, descending: true });
+    const part = pageQuery({ limit: asked.limit, cursor });
+    const page = await table.query({ ...part, pk, index, between, descending: true });
     const items = page.items.map(parse).filter(matches);
     if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
     cursor = page.cursor;

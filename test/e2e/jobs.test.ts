@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Job, JobEvent, Millrace } from '../../client/index.ts';
+import { type Job, type JobEvent, type ListJobs, type Millrace, paginate } from '../../client/index.ts';
 import {
   call,
   downloadArtifact,
@@ -241,6 +241,33 @@ describe('jobs', () => {
     expect(second.body.id).toBe(first.body.id);
     const other = await call('POST', '/jobs', { apiKey, body: { ...body, input: { items: 2 } }, headers });
     expect([other.status, other.body.error]).toEqual([409, 'IdempotencyConflictError']);
+  });
+
+  it('lists the jobs of a range of times, by pages, and refuses one that is none by its field', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const { client, apiKey } = await newTenant();
+    const jobs: Job[] = [];
+    for (let count = 0; count < 4; count += 1) {
+      jobs.unshift(await client.jobs.create('drill', { items: 1 }));
+      const { created_at = '' } = jobs[0] ?? {};
+      await until('another millisecond', async () => Date.now() > Date.parse(created_at) || undefined);
+    }
+    const [fourth, third, second, first] = jobs.map(({ id }) => id);
+    await until('all are listed', async () => (await client.jobs.list()).items.length === 4 || undefined);
+    const range = { created_after: jobs[2]?.created_at, created_before: jobs[0]?.created_at };
+    const list = async (query: ListJobs) => (await client.jobs.list(query)).items.map(({ id }) => id);
+    expect(await list(range)).toEqual([third, second]);
+    expect(await list({ created_after: range.created_after })).toEqual([fourth, third, second]);
+    expect(await list({ created_before: range.created_after, workflow: 'drill' })).toEqual([first]);
+    const paged: string[] = [];
+    for await (const { id } of paginate((cursor) => client.jobs.list({ ...range, limit: 1, cursor }))) paged.push(id);
+    expect(paged).toEqual([third, second]);
+    const { status, body } = await call('GET', '/jobs?created_before=tomorrow', { apiKey });
+    expect([status, body.error, body.details.problems[0].field]).toEqual([400, 'ValidationError', 'created_before']);
+    const cli = ['jobs', '--since', `${range.created_after}`, '--until', `${range.created_before}`];
+    const listed = await runCli(await tempFolder(), { apiKey }, ...cli);
+    expect(listed.events.map((event) => event.job.id)).toEqual([third, second]);
   });
 
   it('M12 keeps a job from other tenants', { timeout: TIMEOUT }, async () => {

@@ -347,6 +347,27 @@ describe('jobs', () => {
     expect(stdout).toMatch(/greet\s+completed\s+1/);
   });
 
+  it('lists jobs of a time that is told by a moment, a day, or how long ago', async () => {
+    const asked: URLSearchParams[] = [];
+    server.answers['GET /jobs'] = (url) => {
+      asked.push(url.searchParams);
+      return { body: { items: [] } };
+    };
+    const before = Date.now();
+    expect((await run(['jobs', '--since', '36h', '--until', '90s'])).exit).toBe(0);
+    const [since = 0, until = 0] = ['created_after', 'created_before'].map((name) =>
+      Date.parse(asked[0]?.get(name) ?? ''),
+    );
+    expect(until - since).toBeGreaterThanOrEqual(36 * 3_600_000 - 90_000 - 1_000);
+    expect(since).toBeGreaterThanOrEqual(before - 36 * 3_600_000);
+    expect(until).toBeLessThanOrEqual(Date.now() - 90_000);
+    await run(['jobs', '--since', '2026-01-31', '--until', '2026-01-31T08:00:00+01:00']);
+    expect(Object.fromEntries(asked[1] ?? [])).toEqual({
+      created_after: '2026-01-31T00:00:00Z',
+      created_before: '2026-01-31T08:00:00+01:00',
+    });
+  });
+
   it("tells a job's own measures and its last checkpoint", async () => {
     playJob('completed');
     const detail = { iterations: 12, mean_return: 312.4375 };
@@ -387,6 +408,7 @@ describe('errors', () => {
     ['an unknown command', ['fly']],
     ['a missing argument', ['upload']],
     ['a number out of bounds', ['upload', '-c', '65', 'x']],
+    ['a time that is none', ['jobs', '--since', 'yesterday']],
     ['an input without a value', ['run', 'tiny', '-i', 'x']],
     ['--input-json that is no object', ['run', 'tiny', '--input-json', '[1]']],
   ])('answers 2 for %s', async (_, args) => {

@@ -182,9 +182,26 @@ describe('who may call', () => {
 
 describe('requests', () => {
   const { send } = createWorld({
-    handlers: { ...echoKeys, getJob: async () => ({ status: 200, body: {} as never }) },
+    handlers: {
+      ...echoKeys,
+      getJob: async () => ({ status: 200, body: {} as never }),
+      listJobs: async () => ({ status: 200, body: { items: [] } }),
+    },
   });
   const post = (body: string | Uint8Array, headers = {}) => send({ method: 'POST', path: '/keys', body, headers });
+
+  test.each([
+    ['created_after', 'created_after=yesterday'],
+    ['created_after', 'created_after=2026-02-30T00:00:00Z'],
+    ['created_after', 'created_after=2026-01-31T08:00:00'],
+    ['created_before', 'created_before=1769846400'],
+    ['created_before', 'created_after=2026-01-31T08:00:00Z&created_before=2026-01-31T09:00:00%2B01:00'],
+  ])('a range of times that is none is refused by its field, %s: %s', async (field, search) => {
+    const query = Object.fromEntries([...new URLSearchParams(search)].map(([name, value]) => [name, [value]]));
+    const { status, json } = await send({ path: '/jobs', query });
+    expect([status, json.error]).toEqual([400, 'ValidationError']);
+    expect(json.details.problems).toEqual([{ field, problem: expect.stringMatching(/^it is no/) }]);
+  });
 
   test('every bad field is listed, and the message names the first', async () => {
     const { status, json } = await post('{"name":"","role":"king","expires_in_days":1.5}');

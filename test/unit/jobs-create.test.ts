@@ -154,6 +154,56 @@ describe('reading jobs', () => {
     expect(second.body.next_cursor).toBeUndefined();
   });
 
+  describe('of a range of times', () => {
+    const ids: JobId[] = [];
+    let times: string[] = [];
+    beforeEach(async () => {
+      ids.length = 0;
+      for (let count = 0; count < 5; count += 1) {
+        ids.unshift(await world.create());
+        world.clock.advance(1);
+      }
+      times = await Promise.all(ids.map(async (jobId) => (await world.job(jobId)).created_at));
+    });
+    const list = async (query: { created_after?: string; created_before?: string; state?: 'failed' }) =>
+      (await world.call('listJobs', { query: { limit: 50, ...query } })).body.items.map(({ id }) => id);
+
+    test('has those created at its beginning, and not those at its end', async () => {
+      expect(new Set(times).size).toBe(5);
+      expect(await list({ created_after: times[2] })).toEqual(ids.slice(0, 3));
+      expect(await list({ created_before: times[2] })).toEqual(ids.slice(3));
+      expect(await list({ created_after: times[3], created_before: times[1] })).toEqual(ids.slice(2, 4));
+      expect(await list({ created_after: '2026-01-01T02:00:00.003+02:00' })).toEqual(ids.slice(0, 2));
+      expect(await list({ created_before: '1969-12-31T00:00:00Z' })).toEqual([]);
+      expect(await list({ created_after: '0000-01-01T00:00:00Z', created_before: '9999-12-31T23:59:59Z' })).toEqual(
+        ids,
+      );
+    });
+
+    test('goes by pages, and a cursor from outside of it is refused', async () => {
+      const query = { limit: 1, created_after: times[3], created_before: times[1] };
+      const first = (await world.call('listJobs', { query })).body;
+      const second = (await world.call('listJobs', { query: { ...query, cursor: first.next_cursor } })).body;
+      expect([...first.items, ...second.items].map(({ id }) => id)).toEqual(ids.slice(2, 4));
+      expect(second.next_cursor).toBeUndefined();
+      const earlier = { limit: 1, created_before: times[2], cursor: first.next_cursor };
+      await expect(world.call('listJobs', { query: earlier })).rejects.toMatchObject({ code: 'InvalidCursorError' });
+    });
+
+    test('is read without the jobs beside it', async () => {
+      for (let count = 0; count < 40; count += 1) await world.create();
+      const query = { limit: 1, workflow: 'line', created_before: times[0] };
+      const { items } = (await world.call('listJobs', { query })).body;
+      expect(items.map(({ id }) => id)).toEqual([ids[1]]);
+    });
+
+    test('holds for the failed ones', async () => {
+      await world.drain();
+      for (const jobId of ids) await world.end(jobId, 'failed');
+      expect(await list({ state: 'failed', created_after: times[1], created_before: times[0] })).toEqual([ids[1]]);
+    });
+  });
+
   test('finds the one failed job behind many others', async () => {
     const failed = await world.started();
     await world.end(failed, 'failed', { error: { name: 'States.Timeout', cause: 'too slow' } });
