@@ -25,6 +25,7 @@ const POLICIES: Readonly<Record<string, string>> = {
   // An origin that is nobody's: IndexedDB refuses it.
   '/sandboxed': 'sandbox allow-scripts',
   '/no-workers': "worker-src 'none'",
+  '/no-sockets': 'connect-src http:',
 };
 
 const PAGE = `<!doctype html><title>client</title>
