@@ -35,7 +35,7 @@ export async function createJob(
   const item = await newJob(deps, tenantId, body);
   const claim = request ? [request.claim(item.job_id)] : [];
   const queued = createQueued(deps, item);
-  const all = [...queued.writes, ...claim, ...putTasks(plannedTasks(deps, item))];
+  const all = [...queued.writes, ...claim, ...putTasks(plannedTasks(deps, item, new Date(item.created_at)))];
   // A job of more tasks is in the making until it has them all.
   const atOnce = all.length <= MAX_TRANSACTION_WRITES;
   const result = await deps.table.transact(atOnce ? all : [{ op: 'put', item, unlessExists: true }, ...claim]);
@@ -80,22 +80,23 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
  * ids follow from the input and those that are there are left alone.
  */
 export async function finishCreating(deps: JobsDeps, job: JobRecord): Promise<JobRecord> {
-  await addPlannedTasks(deps, job);
+  await addPlannedTasks(deps, job, new Date(job.created_at));
   const moved = await moveJob(deps, job, 'queue');
   if (moved.outcome === 'moved') return moved.job;
   return (await readJob(deps.table, job.tenant_id, job.job_id)) ?? job;
 }
 
 /** Adds what is not there yet of the tasks that the job's workflow plans; answers how many it plans. */
-export async function addPlannedTasks(deps: JobsDeps, job: JobRecord): Promise<number> {
-  const planned = plannedTasks(deps, job);
+export async function addPlannedTasks(deps: JobsDeps, job: JobRecord, now: Date): Promise<number> {
+  const planned = plannedTasks(deps, job, now);
   await addTasks(deps.table, planned);
   return planned.tasks.length;
 }
 
-function plannedTasks(deps: JobsDeps, { tenant_id: tenantId, job_id: jobId, workflow, input }: JobRecord): TasksToAdd {
+function plannedTasks(deps: JobsDeps, job: JobRecord, now: Date): TasksToAdd {
+  const { tenant_id: tenantId, job_id: jobId, workflow, input } = job;
   const entry = findEntry(deps, workflow);
-  return { tenantId, jobId, orderOf: stepOrders(entry, input), tasks: entry.plan(input), now: deps.clock.now() };
+  return { tenantId, jobId, orderOf: stepOrders(entry, input), tasks: entry.plan(input), now };
 }
 
 function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {
