@@ -82,13 +82,13 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
   ).argParser(integer(1, 64));
   program
     .command('upload')
-    .description('upload files and folders; what was stopped is resumed')
+    .description('upload files and folders; stopped, the same command goes on where it was')
     .argument('<path...>')
     .option('--name <name>', 'another name than the file’s own')
     .option('--content-type <type>', 'media type; the content is checked against it')
     .addOption(concurrency)
     .option('--part-size <size>', 'such as 64MiB; picked by the file’s size when left out', parseSize)
-    .option('--no-resume', 'begin anew, even if a session of this file is open')
+    .option('--no-resume', 'begin anew, whatever a command that was stopped has sent')
     .action(action(uploadFiles));
   program
     .command('resume')

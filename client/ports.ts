@@ -65,14 +65,19 @@ export interface Transport {
   putPart(request: PartRequest): Promise<PartAnswer>;
 }
 
-/** What is kept of an unfinished upload, so that the same file need not be hashed again to go on. */
+/** What is kept of an upload until the call that it belongs to has ended well: to go on where that was stopped. */
 export interface SavedUpload {
   readonly uploadId: string;
   /** The version of the file that every part in the session was read from; absent when that is not known. */
   readonly identity?: FileIdentity;
+  /** The CRC64NVME of that version, in base64, once every part of it was sent. */
+  readonly checksumCrc64Nvme?: string;
 }
 
-/** Keeps the unfinished uploads of this device by server and fingerprint. Losing it costs time, never correctness. */
+/**
+ * Keeps the uploads of this device whose calls have not ended well, by server, fingerprint and path, for 30 days. Losing a
+ * note has bytes hashed, or a finished file of a folder sent, once more.
+ */
 export interface StateStore {
   get(key: string): Promise<SavedUpload | undefined>;
   set(key: string, saved: SavedUpload): Promise<void>;

@@ -3,7 +3,12 @@ import type { FileIdentity, SavedUpload } from './ports.ts';
 /** A note as it was stored, without what else lies with it; undefined if it is not one. */
 export function parseSaved(value: unknown): SavedUpload | undefined {
   if (!isRecord(value) || value.version !== 1 || typeof value.uploadId !== 'string') return undefined;
-  return { uploadId: value.uploadId, ...(isIdentity(value.identity) && { identity: value.identity }) };
+  const { uploadId, identity, checksumCrc64Nvme } = value;
+  return {
+    uploadId,
+    ...(isIdentity(identity) && { identity }),
+    ...(typeof checksumCrc64Nvme === 'string' && { checksumCrc64Nvme }),
+  };
 }
 
 function isIdentity(value: unknown): value is FileIdentity {

@@ -14,9 +14,6 @@ import { formatBytes, formatSeconds, shellWord } from '../output.ts';
 import { type Step, showManyProgress, showProgress } from '../progress.ts';
 import type { Session } from '../session.ts';
 
-/** Paths in the command that goes on with what failed. */
-const MAX_PATHS_TOLD = 10;
-
 export interface UploadFlags {
   readonly name?: string;
   readonly contentType?: string;
@@ -66,7 +63,8 @@ async function uploadMany(
         shown.of(result.path).stop();
         const { path } = result;
         if (result.state === 'completed') {
-          if (output.json) output.result({ type: 'uploaded', path, file: result.file }, '');
+          const { file, skipped } = result;
+          if (output.json) output.result({ type: 'uploaded', path, file, skipped }, '');
         } else
           output.event({ ...errorEvent(result.error), path, ...resumeHint(sessions.get(path), path, result.error) });
       },
@@ -85,12 +83,15 @@ function tellResults(output: Session['output'], results: readonly UploadResult[]
       output.error(`${result.path}: ${describeError(result.error)}`);
     }
   }
-  if (failed.length > 0) {
-    output.note(`${results.length - failed.length} of ${results.length} files are uploaded.`);
+  const [fileCount, filesFailed] = [results.length, failed.length];
+  const filesSkipped = results.filter((result) => result.state === 'completed' && result.skipped).length;
+  const figures = { files_done: fileCount - filesFailed, files_skipped: filesSkipped, files_failed: filesFailed };
+  output.event({ type: 'summary', file_count: fileCount, ...figures });
+  if (filesSkipped > 0) output.note(`${filesSkipped} of ${fileCount} files were there already.`);
+  if (filesFailed > 0) {
+    output.note(`${fileCount - filesFailed} of ${fileCount} files are uploaded.`);
     if (failed.some(({ error }) => canGoOn(error))) {
-      const paths = failed.slice(0, MAX_PATHS_TOLD).map(({ path }) => shellWord(path));
-      const more = failed.length > MAX_PATHS_TOLD ? ' …' : '';
-      output.note(`What has arrived is not sent again. Go on with: millrace upload ${paths.join(' ')}${more}`);
+      output.note('The same command goes on where this one was: what has arrived is not sent again.');
     }
   }
   const interrupted = failed.find(({ error }) => exitCodeOf(error) === EXIT.interrupted);

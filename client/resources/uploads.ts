@@ -11,7 +11,7 @@ import { PartSlots } from '../upload/part-slots.ts';
 import { ProgressMeter, type UploadProgress } from '../upload/progress.ts';
 import type { Integrity } from '../upload/run.ts';
 import { TotalProgress, type UploadManyProgress } from '../upload/total-progress.ts';
-import { uploadFile } from '../upload/upload-file.ts';
+import { type Uploaded, uploadFile } from '../upload/upload-file.ts';
 import { eachFile, type UploadResult } from '../upload/upload-many.ts';
 import { WATCH_RETRY_SECONDS, type WatchOptions } from './watch.ts';
 
@@ -73,6 +73,11 @@ interface Transfer {
   readonly signal: AbortSignal;
   readonly gate: Gate;
   readonly slots: PartSlots;
+  readonly state: StateStore;
+  /** Sessions that are this call's own. */
+  readonly claims: Set<string>;
+  /** Keys of its notes. */
+  readonly notes: Set<string>;
 }
 
 /** Upload sessions, and the sending of files. */
@@ -80,7 +85,7 @@ export class Uploads<Source> {
   readonly #api: Api;
   readonly #live: LiveConnection;
   readonly #platform: Platform<Source>;
-  /** Sessions that parts are being sent to. */
+  /** Sessions of the calls that are going on. */
   readonly #claimed = new Set<string>();
 
   constructor(api: Api, live: LiveConnection, platform: Platform<Source>) {
@@ -98,19 +103,22 @@ export class Uploads<Source> {
    * console.log(file.id, file.receipt.checksum_crc64nvme);
    */
   async upload(source: Source, options: UploadOptions = {}): Promise<File> {
-    return this.#transfer(options, (transfer) =>
-      this.#open(
+    return this.#transfer(options, async (transfer) => {
+      const { file } = await this.#open(
         () => this.#platform.openSource(source),
         transfer,
-        (file) => this.#run(file, transfer, new ProgressMeter(file.sizeBytes, options.onProgress), options),
-      ),
-    );
+        (file) => this.#run(file, file.name, transfer, new ProgressMeter(file.sizeBytes, options.onProgress), options),
+      );
+      await forget(transfer);
+      return file;
+    });
   }
 
   /**
    * Uploads files and whole folders, which share one budget of parts in flight. A file that fails stops none of the
    * others: the results, in the order in which the files were found, say for each how it ended. That holds for an aborted
-   * signal too: what was not completed by then has failed with `AbortedError`.
+   * signal too: what was not completed by then has failed with `AbortedError`. Until a call with a file has ended with no
+   * failure, the next one takes what is uploaded of it, if the file is still the same: `skipped` says so.
    *
    * @example
    * const results = await millrace.uploads.uploadMany(['photos', 'notes.txt'], { onProgress: (p) => show(p.percent) });
@@ -122,21 +130,23 @@ export class Uploads<Source> {
       const found = await Promise.all(Array.from(sources, (source) => this.#platform.findFiles(source)));
       const files = found.flat();
       const total = new TotalProgress(files, onProgress);
-      return eachFile(files, async ({ path, open }) => {
+      const results = await eachFile(files, async ({ path, open }) => {
         const outcome = await this.#open(open, transfer, (file) =>
-          this.#run(file, transfer, total.meterOf(path, file.sizeBytes), {
+          this.#run(file, path, transfer, total.meterOf(path, file.sizeBytes), {
             ...shared,
             ...(onSession && { onSession: (upload) => onSession(upload, path) }),
             ...(onRetry && { onRetry: (error) => onRetry(error, path) }),
           }),
         ).then(
-          (file): UploadResult => ({ path, state: 'completed', file }),
+          (uploaded): UploadResult => ({ path, state: 'completed', ...uploaded }),
           (error: Error): UploadResult => ({ path, state: 'failed', error }),
         );
         if (outcome.state === 'failed') total.failed();
         onResult?.(outcome);
         return outcome;
       });
+      if (results.every((result) => result.state === 'completed')) await forget(transfer);
+      return results;
     });
   }
 
@@ -190,6 +200,7 @@ export class Uploads<Source> {
   /** Sets up what the files of one call share, and takes it down after it. */
   async #transfer<T>(options: TransferOptions, run: (transfer: Transfer) => Promise<T>): Promise<T> {
     const { concurrency, signal = this.#api.signal, pause, pauseOffline = !isLoopback(this.#api.url) } = options;
+    const { state = this.#platform.state } = options;
     if (concurrency !== undefined && !isConcurrency(concurrency)) {
       throw new RangeError(`concurrency is 1 to ${MAX_CONCURRENCY}, not ${concurrency}`);
     }
@@ -204,9 +215,11 @@ export class Uploads<Source> {
     if (signal?.aborted) throw abortedError(signal);
     signal?.addEventListener('abort', onAbort, { once: true });
     const gate = new Gate([...(pause ? [pause] : []), ...(offline && pauseOffline ? [offline] : [])]);
+    const claims = new Set<string>();
     try {
-      return await run({ signal: stop.signal, gate, slots });
+      return await run({ signal: stop.signal, gate, slots, state, claims, notes: new Set() });
     } finally {
+      this.#release(claims, claims);
       gate.end();
       signal?.removeEventListener('abort', onAbort);
     }
@@ -228,11 +241,12 @@ export class Uploads<Source> {
 
   async #run(
     file: FileSource,
-    { signal, gate, slots }: Transfer,
+    path: string,
+    { signal, gate, slots, state, claims, notes }: Transfer,
     progress: ProgressMeter,
     options: UploadOptions,
-  ): Promise<File> {
-    const claims = new Set<string>();
+  ): Promise<Uploaded> {
+    const own = new Set<string>();
     const showPause = () => progress.pause(gate.closed);
     const unsubscribe = gate.subscribe(showPause);
     showPause();
@@ -242,7 +256,7 @@ export class Uploads<Source> {
           api: this.#api,
           transport: this.#platform.transport,
           source: file,
-          state: options.state ?? this.#platform.state,
+          state,
           progress,
           slots,
           gate,
@@ -250,8 +264,10 @@ export class Uploads<Source> {
             if (this.#claimed.has(uploadId)) return false;
             this.#claimed.add(uploadId);
             claims.add(uploadId);
+            own.add(uploadId);
             return true;
           },
+          noted: (stateKey) => notes.add(stateKey),
           largePartBytes: this.#platform.limits.largePartBytes,
           stallSeconds: options.stallSeconds ?? 60,
           retrySeconds: options.retrySeconds ?? 120,
@@ -260,6 +276,7 @@ export class Uploads<Source> {
         },
         {
           name: options.name ?? file.name,
+          path,
           contentType: options.contentType,
           integrity: options.integrity ?? 'parts',
           partSizeBytes: options.partSizeBytes,
@@ -268,11 +285,26 @@ export class Uploads<Source> {
           onSession: options.onSession,
         },
       );
+    } catch (error) {
+      // What has failed may be gone on with at once; what is done stays this call's until it ends.
+      this.#release(claims, own);
+      throw error;
     } finally {
       unsubscribe();
-      for (const uploadId of claims) this.#claimed.delete(uploadId);
     }
   }
+
+  #release(claims: Set<string>, uploadIds: Iterable<string>): void {
+    for (const uploadId of uploadIds) {
+      claims.delete(uploadId);
+      this.#claimed.delete(uploadId);
+    }
+  }
+}
+
+/** Deletes the notes of a call that has ended well; one that stays only has a later call look at what is there. */
+async function forget({ state, notes }: Transfer): Promise<void> {
+  await Promise.all(Array.from(notes, (key) => state.delete(key).catch(() => undefined)));
 }
 
 function hasEnded({ state }: Pick<Upload, 'state'>): boolean {

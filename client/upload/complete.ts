@@ -1,16 +1,14 @@
 import { MillraceError } from '../errors.ts';
 import { sleep } from '../retry.ts';
 import type { File, UploadWithParts } from '../types.ts';
-import { combineParts, hashRange } from './hash.ts';
+import { hashRange } from './hash.ts';
 import { patiently, type Session, type UploadRun } from './run.ts';
 
 const FIRST_POLL_MS = 500;
 const LONGEST_POLL_MS = 5_000;
 
 /** Has the server make the file of all parts, and waits until it has. */
-export async function completeSession(run: UploadRun, { upload, checksums }: Session): Promise<File> {
-  const inOrder = Array.from({ length: upload.part_count }, (_, index) => checksums.get(index + 1) ?? '');
-  const checksum = combineParts(inOrder, upload.size_bytes, upload.part_size_bytes);
+export async function completeSession(run: UploadRun, { upload }: Session, checksum: string): Promise<File> {
   const answer = await run.api.call(
     'completeUpload',
     { params: { upload_id: upload.id }, body: { checksum_crc64nvme: checksum } },
@@ -41,11 +39,15 @@ export function notOpen({ state, error }: UploadWithParts): MillraceError {
   return new MillraceError(code, error?.message ?? `the upload is ${state}`, { details: { state } });
 }
 
-/** The file of a session that somebody completed before this run; `FileChangedError` if it is not the local file's bytes. */
-export async function takeFile(run: UploadRun, upload: UploadWithParts): Promise<File> {
+/**
+ * The file of a session that was completed before this run; `FileChangedError` if it is not the local file's bytes, whose
+ * `checksum` may be known.
+ */
+export async function takeFile(run: UploadRun, upload: UploadWithParts, checksum?: string): Promise<File> {
   const file = await fileOf(run, upload);
   const { sizeBytes } = run.source;
-  if ((await hashRange(run.source, 0, sizeBytes, run.signal)) === file.receipt.checksum_crc64nvme) return file;
+  const local = checksum ?? (await hashRange(run.source, 0, sizeBytes, run.signal));
+  if (local === file.receipt.checksum_crc64nvme) return file;
   throw new MillraceError('FileChangedError', 'the upload was completed before, from a file with other content', {
     details: { file_id: file.id },
   });

@@ -15,6 +15,8 @@ const FIRST_BYTES = 64 * MIB;
 
 export interface SessionOptions {
   readonly name: string;
+  /** Tells the file from others of the same bytes, where the platform can't. */
+  readonly path: string;
   readonly contentType: string | undefined;
   readonly integrity: Integrity;
   readonly partSizeBytes: number | undefined;
@@ -30,15 +32,14 @@ export type Opened = { readonly session: Session } | { readonly upload: UploadWi
 /** Finds the session to go on with, by its id, this device's notes or the server's fingerprints, or opens a new one. */
 export async function openSession(run: UploadRun, options: SessionOptions): Promise<Opened> {
   const print = await fingerprint(run.source, run.signal);
-  const stateKey = `${print}@${run.api.url}`;
   const identity = await run.source.identity?.();
+  const stateKey = `${print}@${run.api.url}#${identity?.path ?? options.path}`;
+  run.noted(stateKey);
   const saved = await run.state.get(stateKey).catch(() => undefined);
   const known = options.uploadId ?? (options.resume ? saved?.uploadId : undefined);
-  const resumed = known ? await findSession(run, options, known) : undefined;
-  if (resumed?.file) {
-    await run.state.delete(stateKey).catch(() => undefined);
-    return { upload: resumed.upload, file: resumed.file };
-  }
+  const checksum = known && isSameVersion(saved, known, identity) ? saved?.checksumCrc64Nvme : undefined;
+  const resumed = known ? await findSession(run, options, known, checksum) : undefined;
+  if (resumed?.file) return { upload: resumed.upload, file: resumed.file };
   const { upload, signed, checksums } = resumed
     ? { upload: resumed.upload, signed: [], checksums: new Map<number, string>() }
     : await initSession(run, options, print);
@@ -62,8 +63,13 @@ export async function saveSession(
   run: UploadRun,
   { upload, stateKey, identity }: Session,
   vouched: boolean,
+  checksumCrc64Nvme?: string,
 ): Promise<void> {
-  const saved = { uploadId: upload.id, ...(vouched && identity && { identity }) };
+  const saved = {
+    uploadId: upload.id,
+    ...(vouched && identity && { identity }),
+    ...(checksumCrc64Nvme && { checksumCrc64Nvme }),
+  };
   await run.state.set(stateKey, saved).catch(() => undefined);
 }
 
@@ -82,11 +88,12 @@ function isSameVersion(saved: SavedUpload | undefined, uploadId: string, identit
   return saved?.uploadId === uploadId && isSameFile(saved.identity, identity);
 }
 
-/** The session with this id if it is of use for this file; one that the caller named must be. */
+/** The session with this id if it is of use for this file, whose checksum may be known; one that the caller named must be. */
 async function findSession(
   run: UploadRun,
   options: SessionOptions,
   uploadId: string,
+  checksum: string | undefined,
 ): Promise<{ upload: UploadWithParts; file?: File } | undefined> {
   const named = options.uploadId !== undefined;
   try {
@@ -94,7 +101,7 @@ async function findSession(
     checkSize(run, upload);
     if (!named && !claim(upload, run, options)) return undefined;
     if (upload.state === 'open') return { upload };
-    if (upload.state === 'completed') return { upload, file: await takeFile(run, upload) };
+    if (upload.state === 'completed') return { upload, file: await takeFile(run, upload, checksum) };
     if (named) throw notOpen(upload);
     return undefined;
   } catch (error) {

@@ -18,8 +18,10 @@ export interface UploadRun {
   /** Shared with the other files of the call. */
   readonly slots: PartSlots;
   readonly gate: Gate;
-  /** Makes a session this run's own; false if another run of this client sends parts to it. */
+  /** Makes a session this run's own; false if it is another's, of any call of this client that is still going on. */
   readonly claim: (uploadId: string) => boolean;
+  /** Told the key of the upload's note, which is deleted when the whole call has ended well. */
+  readonly noted: (stateKey: string) => void;
   /** Least size of a part of a file above 1 GiB. */
   readonly largePartBytes: number;
   readonly stallSeconds: number;

@@ -1,6 +1,7 @@
 import { MillraceError } from '../errors.ts';
 import type { File, UploadWithParts } from '../types.ts';
 import { completeSession, settled, takeFile } from './complete.ts';
+import { combineParts } from './hash.ts';
 import { isSameFile, openSession, type SessionOptions, saveSession } from './open-session.ts';
 import { receivedOf, type Session, type UploadRun } from './run.ts';
 import { sendParts } from './send-parts.ts';
@@ -14,28 +15,35 @@ export interface UploadFileOptions extends SessionOptions {
   readonly onSession: ((upload: UploadWithParts) => void) | undefined;
 }
 
+/** A file and its receipt; `skipped` if an earlier run had completed it, and nothing was left to send. */
+export interface Uploaded {
+  readonly file: File;
+  readonly skipped: boolean;
+}
+
 /** Uploads a file from the first byte, or from wherever an earlier run was stopped, to its receipt. */
-export async function uploadFile(run: UploadRun, options: UploadFileOptions): Promise<File> {
+export async function uploadFile(run: UploadRun, options: UploadFileOptions): Promise<Uploaded> {
   const opened = await openSession(run, options);
   const { upload } = 'session' in opened ? opened.session : opened;
   options.onSession?.(upload);
   run.progress.start(upload.part_count);
-  const file = 'session' in opened ? await sendOrTake(run, opened.session) : opened.file;
+  const skipped = 'file' in opened;
+  const file = skipped ? opened.file : await sendOrTake(run, opened.session);
   run.progress.enter('finalizing');
   run.progress.enter('done');
-  return file;
+  return { file, skipped };
 }
 
 async function sendOrTake(run: UploadRun, session: Session): Promise<File> {
-  const file = await sendAndComplete(run, session).catch(async (error: unknown) => {
+  try {
+    return await sendAndComplete(run, session);
+  } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== 'UploadNotOpenError') throw error;
     // Somebody else may have completed it, such as another device with the same file.
     const upload = await settled(run, session.upload.id);
     if (upload.state !== 'completed') throw error;
     return takeFile(run, upload);
-  });
-  await run.state.delete(session.stateKey).catch(() => undefined);
-  return file;
+  }
 }
 
 async function sendAndComplete(run: UploadRun, session: Session): Promise<File> {
@@ -43,14 +51,20 @@ async function sendAndComplete(run: UploadRun, session: Session): Promise<File> 
     await sendParts(run, session);
     await checkUnchanged(run, session);
     session.trusted = true;
-    await saveSession(run, session, true);
+    const checksum = wholeChecksum(session);
+    await saveSession(run, session, true, checksum);
     run.progress.enter('finalizing');
     try {
-      return await completeSession(run, session);
+      return await completeSession(run, session, checksum);
     } catch (error) {
       if (round === MAX_ROUNDS || !(await lookAgain(run, session, error))) throw error;
     }
   }
+}
+
+function wholeChecksum({ upload, checksums }: Session): string {
+  const inOrder = Array.from({ length: upload.part_count }, (_, index) => checksums.get(index + 1) ?? '');
+  return combineParts(inOrder, upload.size_bytes, upload.part_size_bytes);
 }
 
 /** Parts read from different versions would each arrive intact and still make a file that never was. */

@@ -3,7 +3,13 @@ import type { File } from '../types.ts';
 
 /** How the upload of one file of many has ended. `path` is as the caller named it, or its folder. */
 export type UploadResult =
-  | { readonly path: string; readonly state: 'completed'; readonly file: File }
+  | {
+      readonly path: string;
+      readonly state: 'completed';
+      readonly file: File;
+      /** An earlier call, which was stopped, had uploaded it: nothing was sent. */
+      readonly skipped: boolean;
+    }
   /** `error` is a `MillraceError` unless it is a defect. */
   | { readonly path: string; readonly state: 'failed'; readonly error: Error };
 

@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -112,6 +113,59 @@ describe('between client and object store', () => {
       most = Math.max(most, again);
     }
     task.meta.figures = { most_parts_sent_again: most };
+  });
+
+  it('U3 makes one file of each in a folder whenever the client is killed, and sends no finished one again', {
+    timeout: 900_000,
+  }, async ({ task }) => {
+    const concurrency = 4;
+    const folder = await tempFolder();
+    const contents = Array.from({ length: 12 }, (_, index) => makeBytes(100_000, 500 + Math.max(2, index)));
+    contents.push(makeBytes(8 * PART, 499));
+    for (const [index, bytes] of contents.entries()) {
+      await mkdir(join(folder, 'data', `${index}`), { recursive: true });
+      await writeBytes(join(folder, 'data', `${index}`, 'rows.bin'), bytes);
+    }
+    const checksums = await Promise.all(contents.map(crc64Nvme));
+    const args = ['upload', join(folder, 'data'), '--part-size', '5MiB', '--concurrency', String(concurrency)];
+    let tookMs = 0;
+    let mostSkipped = 0;
+    // The first run is not killed: it tells how long one takes.
+    for (let kill = 0; kill <= (full ? 20 : 4); kill += 1) {
+      const { proxy, client, ...access } = await openProxied();
+      const home = await tempFolder();
+      const first = startCli(home, access, ...args);
+      await until('it has begun', async () => proxy.requests.length > 0 || undefined);
+      const begun = performance.now();
+      if (kill > 0) {
+        await sleep(random() * tookMs);
+        first.child.kill('SIGKILL');
+      }
+      const { events } = await first.done;
+      if (kill === 0) tookMs = performance.now() - begun;
+      const finished = events.filter(({ type }) => type === 'uploaded').map(({ file }) => file.id);
+      if ((await client.files.list()).items.length < contents.length) {
+        const again = await runCli(home, access, ...args);
+        expect([again.exit, again.stderr]).toEqual([0, '']);
+        const skipped = again.events.filter((event) => event.type === 'uploaded' && event.skipped);
+        expect(skipped.map(({ file }) => file.id)).toEqual(expect.arrayContaining(finished));
+        expect(again.events.at(-1)).toMatchObject({ type: 'summary', files_skipped: skipped.length, files_failed: 0 });
+        mostSkipped = Math.max(mostSkipped, skipped.length);
+      }
+      const { items } = await client.files.list({ limit: 100 });
+      expect(items.map(({ receipt }) => receipt.checksum_crc64nvme).sort()).toEqual([...checksums].sort());
+      // Killed before it knew the session that it had asked for, it may find that of an equal file instead.
+      for (const { id } of (await client.uploads.list({ state: 'open' })).items) {
+        expect((await client.uploads.get(id)).progress.received_parts).toBe(0);
+      }
+      const puts = proxy.requests.flatMap((line) => {
+        const [, object] = /^PUT ([^?]+)/.exec(line) ?? [];
+        return object ? `${object} ${PART_URL.exec(line)?.[1]}` : [];
+      });
+      const again = puts.length - new Set(puts).size;
+      expect(again, `FAULTS_SEED=${faultsSeed}, kill ${kill}`).toBeLessThanOrEqual(kill === 0 ? 0 : concurrency);
+    }
+    task.meta.figures = { most_files_skipped: mostSkipped };
   });
 
   it('U10 ends right through cut connections, a storm of 503s and lost answers', { timeout: 120_000 }, async () => {

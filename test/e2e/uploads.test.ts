@@ -1,5 +1,5 @@
-import { open, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { downloadFile, Millrace, memoryStateStore, type UploadProgress } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
@@ -102,6 +102,49 @@ describe('uploading', () => {
     const { file } = again.events.find(({ type }) => type === 'uploaded');
     expect(file).toMatchObject({ upload_id: before?.id, size_bytes: bytes.length });
     expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
+  });
+
+  it('U3 goes on with a folder after the uploading process was killed, and sends no finished file again', async () => {
+    const { apiKey, client } = await newTenant();
+    const folder = await tempFolder();
+    const names = ['a/same.bin', 'b/same.bin', 'changed.bin', 'deleted.bin', 'kept.bin'];
+    for (const [index, name] of names.entries()) {
+      await mkdir(dirname(join(folder, 'data', name)), { recursive: true });
+      await writeBytes(join(folder, 'data', name), makeBytes(70_000, name.endsWith('same.bin') ? 30 : 31 + index));
+    }
+    // Long enough that the process is still at it when all others are seen to have arrived.
+    await writeBytes(join(folder, 'data', 'long.bin'), makeBytes(200 * MIB, 3));
+    const args = ['upload', 'data', '--part-size', '5MiB', '--concurrency', '1'];
+    const killed = startCli(folder, { apiKey }, ...args);
+    await until('the small files are there', async () => {
+      const { items } = await client.files.list();
+      return items.length === names.length ? true : undefined;
+    });
+    killed.child.kill('SIGKILL');
+    await killed.done;
+    const before = (await client.files.list()).items;
+    expect(before).toHaveLength(names.length);
+    await writeBytes(join(folder, 'data', 'changed.bin'), makeBytes(70_000, 40));
+    const deleted = before.find(({ name }) => name === 'deleted.bin');
+    await client.files.delete(deleted?.id ?? '');
+
+    const again = await runCli(folder, { apiKey }, ...args);
+    expect([again.exit, again.stderr]).toEqual([0, '']);
+    const uploaded = again.events.filter(({ type }) => type === 'uploaded');
+    expect(uploaded.map(({ path }) => path).sort()).toEqual(
+      [...names, 'long.bin'].map((name) => `data/${name}`).sort(),
+    );
+    const skipped = uploaded.filter((event) => event.skipped);
+    expect(skipped.map(({ path }) => path).sort()).toEqual(['data/a/same.bin', 'data/b/same.bin', 'data/kept.bin']);
+    expect(before).toEqual(expect.arrayContaining(skipped.map(({ file }) => file)));
+    expect(new Set(uploaded.map(({ file }) => file.id)).size).toBe(names.length + 1);
+    expect(again.events.at(-1)).toEqual({
+      type: 'summary',
+      file_count: 6,
+      files_done: 6,
+      files_skipped: 3,
+      files_failed: 0,
+    });
   });
 
   it('U3 resumes on another device that knows only the file and the upload id, and notices a changed part', async () => {

@@ -163,9 +163,13 @@ describe('upload', () => {
     expect(first.exit).toBe(130);
     const stopped = first.events().find(({ path, type }) => type === 'error' && path === 'photos/long.bin');
     expect(stopped).toMatchObject({ code: 'AbortedError', resume: expect.stringContaining('millrace resume upl_') });
-    const again = await run(['--json', 'upload', 'photos/long.bin']);
+    const again = await run(['--json', 'upload', '--concurrency', '2', 'photos']);
     expect(again.exit).toBe(0);
-    expect(again.events().at(-1).file.upload_id).toBe(stopped.upload_id);
+    const uploaded = again.events().filter(({ type }) => type === 'uploaded');
+    expect(uploaded.find(({ path }) => path === 'photos/long.bin').file.upload_id).toBe(stopped.upload_id);
+    expect(uploaded.filter(({ skipped }) => skipped)).toHaveLength(first.events().at(-2).files_done);
+    expect(again.events().at(-1)).toMatchObject({ type: 'summary', file_count: 3, files_done: 3, files_failed: 0 });
+    expect(server.sessions.size).toBe(3);
   });
 
   it('U3 keeps the session when it is interrupted, and says the command that goes on', async () => {

@@ -1,10 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Millrace, memoryStateStore, type UploadManyProgress, type UploadResult } from '../../client/index.ts';
+import {
+  fileStateStore,
+  Millrace,
+  memoryStateStore,
+  type UploadManyOptions,
+  type UploadManyProgress,
+  type UploadResult,
+} from '../../client/index.ts';
 import { type ScriptedServer, startScriptedServer, TEST_KEY } from '../support/scripted-server.ts';
 
 const PART = 64 * 1024;
@@ -147,5 +154,118 @@ describe('many at once', () => {
     expect(arrived.length).toBeGreaterThanOrEqual(100);
     // Those that were in flight when it was stopped may have arrived and been sent again.
     expect(arrived.length).toBeLessThanOrEqual(103);
+  });
+});
+
+describe('a call that was stopped', () => {
+  const names = ['a/same.bin', 'b/same.bin', 'c.bin', 'd.bin'];
+  let bytes: Map<string, Buffer>;
+  let photos: string;
+  let notes: string;
+
+  beforeEach(async () => {
+    photos = join(folder, 'photos');
+    notes = join(folder, 'notes');
+    const same = randomBytes(2 * PART);
+    bytes = new Map(names.map((name) => [name, name.endsWith('same.bin') ? same : randomBytes(2 * PART)]));
+    for (const name of names) await makeFile(`photos/${name}`, bytes.get(name));
+  });
+
+  /** As a process of its own would: nothing is shared but the notes on disk. */
+  const uploadPhotos = (options: UploadManyOptions = {}) =>
+    new Millrace({ url: server.url, apiKey: TEST_KEY, state: fileStateStore(notes) }).uploads.uploadMany(
+      [photos],
+      options,
+    );
+
+  /** Ends with all files done but a long one, of which half has arrived; answers with the ids of those. */
+  async function stopInTheMiddle(): Promise<Map<string, string>> {
+    await makeFile('photos/long.bin', randomBytes(20 * PART));
+    const stop = new AbortController();
+    const done = new Map<string, string>();
+    let inTheMiddle = false;
+    const stopThen = () => done.size === names.length && inTheMiddle && stop.abort();
+    server.faults['put 11'] = [
+      () => {
+        inTheMiddle = true;
+        stopThen();
+        return 'silence';
+      },
+    ];
+    const results = await uploadPhotos({
+      signal: stop.signal,
+      concurrency: 3,
+      onResult: (result) => {
+        const file = fileOf(result);
+        if (file) done.set(result.path, file.id);
+        stopThen();
+      },
+    });
+    expect(results.map(({ state }) => state)).toEqual([...names.map(() => 'completed'), 'failed']);
+    server.trace.length = 0;
+    return new Map([...done].sort());
+  }
+
+  const skippedOf = (results: readonly UploadResult[]) =>
+    results.filter((result) => result.state === 'completed' && result.skipped).map(({ path }) => path);
+
+  it('U3 is gone on with where it was: finished files are not sent again', async () => {
+    const done = await stopInTheMiddle();
+    const arrived = [...server.sessions.values()].find(({ state }) => state === 'open')?.parts.size ?? 0;
+    const results = await uploadPhotos();
+    expect(skippedOf(results)).toEqual([...done.keys()]);
+    for (const [path, id] of done) {
+      expect(fileOf(results.find((result) => result.path === path))?.id).toBe(id);
+    }
+    expect(results.map(({ state }) => state)).toEqual([...names, 'long'].map(() => 'completed'));
+    expect(puts().length).toBeLessThanOrEqual(20 - arrived);
+    expect(server.trace).not.toContain('init');
+  });
+
+  it('is forgotten once it has ended well: the next call makes new files', async () => {
+    const done = await stopInTheMiddle();
+    await uploadPhotos();
+    expect(await readdir(notes)).toEqual([]);
+    const results = await uploadPhotos();
+    expect(skippedOf(results)).toEqual([]);
+    expect(results.map((result) => fileOf(result)?.id)).not.toEqual(expect.arrayContaining([...done.values()]));
+    expect(server.sessions.size).toBe(2 * results.length);
+  });
+
+  it('sends a finished file that was changed since, and no other', async () => {
+    await stopInTheMiddle();
+    const edited = randomBytes(2 * PART);
+    await makeFile('photos/c.bin', edited);
+    const results = await uploadPhotos();
+    const sent = names.filter((name) => !skippedOf(results).includes(join(photos, name)));
+    expect(sent).toEqual(['c.bin']);
+    const file = fileOf(results.find(({ path }) => path === join(photos, 'c.bin')));
+    expect(server.bytesOf(file?.id ?? '')).toEqual(edited);
+  });
+
+  it('compares a finished file by its bytes when it may have changed', async () => {
+    const done = await stopInTheMiddle();
+    await utimes(join(photos, 'c.bin'), new Date(0), new Date(0));
+    expect(skippedOf(await uploadPhotos())).toEqual([...done.keys()]);
+  });
+
+  it('sends a finished file that was deleted on the server since', async () => {
+    const done = await stopInTheMiddle();
+    const [path, id] = [...done][2] ?? [];
+    server.answers[`GET /files/${id}`] = () => ({ status: 404, body: { error: 'FileNotFoundError', message: 'gone' } });
+    const results = await uploadPhotos();
+    expect(skippedOf(results)).toEqual([...done.keys()].filter((other) => other !== path));
+    expect(fileOf(results.find((result) => result.path === path))?.id).not.toBe(id);
+  });
+
+  it('sends everything again if told not to resume', async () => {
+    await stopInTheMiddle();
+    expect(skippedOf(await uploadPhotos({ resume: false }))).toEqual([]);
+  });
+
+  it('takes no file of another call that is still running in the same client', async () => {
+    const results = await Promise.all([client.uploads.uploadMany([photos]), client.uploads.uploadMany([photos])]);
+    expect(results.flatMap(skippedOf)).toEqual([]);
+    expect(new Set(results.flat().map((result) => fileOf(result)?.id)).size).toBe(2 * names.length);
   });
 });
