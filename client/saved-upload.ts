@@ -1,4 +1,10 @@
+import { ENDED_SESSION_SECONDS } from '../contract/limits.ts';
 import type { FileIdentity, SavedUpload } from './ports.ts';
+
+/** Notes from before then are of no use: the server has forgotten such a session, too. */
+export function oldestOfUse(): number {
+  return Date.now() - ENDED_SESSION_SECONDS * 1_000;
+}
 
 /** A note as it was stored, without what else lies with it; undefined if it is not one. */
 export function parseSaved(value: unknown): SavedUpload | undefined {

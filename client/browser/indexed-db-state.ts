@@ -1,14 +1,14 @@
 import { memoryStateStore } from '../memory-state.ts';
 import type { StateStore } from '../ports.ts';
-import { parseSaved } from '../saved-upload.ts';
+import { oldestOfUse, parseSaved } from '../saved-upload.ts';
 
 const DATABASE = 'millrace';
 const UPLOADS = 'uploads';
 
 /**
- * Keeps unfinished uploads across reloads of the page and restarts of the browser; where IndexedDB is refused, such as in
- * a sandboxed frame, as long as the page lives. The page must be given the file again: the parts that have arrived are then
- * hashed and compared, for a browser doesn't tell for certain whether a file is the same as before.
+ * Keeps uploads across reloads of the page and restarts of the browser; where IndexedDB is refused, such as in a sandboxed
+ * frame, as long as the page lives. The page must be given the file again: what has arrived is then hashed and compared, for
+ * a browser doesn't tell for certain whether a file is the same as before.
  */
 export function indexedDbStateStore(): StateStore {
   const memory = memoryStateStore();
@@ -24,7 +24,7 @@ export function indexedDbStateStore(): StateStore {
       return parseSaved(value) ?? memory.get(key);
     },
     async set(key, saved) {
-      const value = { version: 1, ...saved };
+      const value = { version: 1, savedMs: Date.now(), ...saved };
       await run('readwrite', (uploads) => uploads.put(value, key)).catch(() => memory.set(key, saved));
     },
     async delete(key) {
@@ -38,9 +38,21 @@ async function open(): Promise<IDBDatabase> {
   const request = indexedDB.open(DATABASE, 1);
   request.onupgradeneeded = () => request.result.createObjectStore(UPLOADS);
   const database = await settled(request);
+  removeOld(database.transaction(UPLOADS, 'readwrite').objectStore(UPLOADS));
   // Stands in nobody's way who deletes the page's data, or has a newer client.
   database.onversionchange = () => database.close();
   return database;
+}
+
+/** A call that nobody has repeated leaves its notes behind. */
+function removeOld(uploads: IDBObjectStore): void {
+  const request = uploads.openCursor();
+  request.onsuccess = () => {
+    const cursor = request.result;
+    if (!cursor) return;
+    if (!(cursor.value.savedMs >= oldestOfUse())) cursor.delete();
+    cursor.continue();
+  };
 }
 
 function settled<T>(request: IDBRequest<T>): Promise<T> {

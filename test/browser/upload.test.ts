@@ -262,6 +262,57 @@ it('sends the files of a folder that was picked, and of one that was dropped, wi
   }
 });
 
+it('U3 a page that is loaded anew skips the files of a folder that were finished, and forgets them in the end', async () => {
+  const names = ['photos/a.bin', 'photos/deep/a.bin', 'photos/edited.bin', 'photos/long.bin'];
+  for (const name of names) await makeFile(name, makeBytes(name.endsWith('long.bin') ? SIZE : 4_000));
+  const upload = async () => {
+    await page.setInputFiles('#folder', join(folder, 'photos'));
+    return page.evaluateHandle(
+      ({ url, apiKey }) => {
+        const client = new millrace.Millrace({ url, apiKey });
+        const files = document.querySelector<HTMLInputElement>('#folder')?.files ?? [];
+        const finished: string[] = [];
+        const onResult = ({ path }: { path: string }) => void finished.push(path);
+        return { done: client.uploads.uploadMany(files, { onResult }), finished };
+      },
+      { url: target.url, apiKey: target.apiKey },
+    );
+  };
+  /** How many notes there are, with one of long ago if that is to be put there. */
+  const notes = (more: { savedMs: number }[]) =>
+    page.evaluate(
+      (more) =>
+        new Promise<number>((resolve) => {
+          const opening = indexedDB.open('millrace');
+          opening.onsuccess = () => {
+            const store = opening.result.transaction('uploads', 'readwrite').objectStore('uploads');
+            for (const note of more) store.put(note, 'of long ago');
+            const counting = store.count();
+            counting.onsuccess = () => resolve(counting.result);
+          };
+        }),
+      more,
+    );
+  await page.route(
+    ({ searchParams }) => (searchParams.get('part') ?? searchParams.get('partNumber')) === '3',
+    () => {},
+  );
+  const first = await upload();
+  await expect.poll(() => first.evaluate(({ finished }) => finished.length), { timeout: 60_000 }).toBe(3);
+  await page.unrouteAll();
+  await page.reload();
+  expect(await notes([{ savedMs: 0 }])).toBe(5);
+  const edited = makeBytes(4_000);
+  edited[0] = 7;
+  await makeFile('photos/edited.bin', edited);
+  const again = await (await upload()).evaluate(({ done }) => done);
+  const skipped = again.filter((result) => result.state === 'completed' && result.skipped);
+  expect(skipped.map(({ path }) => path).sort()).toEqual(['photos/a.bin', 'photos/deep/a.bin']);
+  expect(again.map(({ state }) => state)).toEqual(names.map(() => 'completed'));
+  // What remains is of the file before it was edited.
+  expect(await notes([])).toBe(1);
+});
+
 it('U10 pauses while the browser is offline, and goes on by itself', async () => {
   const seen: string[] = [];
   await page.exposeFunction('tell', (phase: string) => void seen.push(phase));

@@ -131,7 +131,7 @@ describe('between client and object store', () => {
     let tookMs = 0;
     let mostSkipped = 0;
     // The first run is not killed: it tells how long one takes.
-    for (let kill = 0; kill <= (full ? 20 : 4); kill += 1) {
+    for (let kill = 0; kill <= (full ? 20 : 2); kill += 1) {
       const { proxy, client, ...access } = await openProxied();
       const home = await tempFolder();
       const first = startCli(home, access, ...args);

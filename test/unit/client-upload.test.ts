@@ -467,6 +467,22 @@ describe('stopping and resuming', () => {
     expect(file.upload_id).not.toBe(uploadId);
   });
 
+  it('removes notes that are older than any session', async () => {
+    const state = join(folder, 'state');
+    const { path } = await makeFile(5 * PART);
+    await uploadPartly(path, 2, clientOf(server, fileStateStore(state)));
+    const [note = ''] = await readdir(state);
+    const monthAgo = new Date(Date.now() - 31 * 86_400_000);
+    for (const name of [`${'0'.repeat(32)}.json`, `${'0'.repeat(32)}.json.unfinished`, 'not-ours.json']) {
+      await writeFile(join(state, name), '{}');
+      await utimes(join(state, name), monthAgo, monthAgo);
+    }
+    const { path: other } = await makeFile(5 * PART, 'other.bin');
+    await uploadPartly(other, 2, clientOf(server, fileStateStore(state)));
+    await expect.poll(() => readdir(state)).toHaveLength(3);
+    expect(await readdir(state)).toEqual(expect.arrayContaining([note, 'not-ours.json']));
+  });
+
   it('takes damaged notes for missing ones', async () => {
     const { path, bytes } = await makeFile(5 * PART);
     const state = fileStateStore(join(folder, 'state'));
