@@ -1,8 +1,15 @@
 import { access } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { downloadFile, MillraceError, paginate, type Upload } from '../../client/index.ts';
+import {
+  downloadFile,
+  type Millrace,
+  MillraceError,
+  paginate,
+  type Upload,
+  type UploadPage,
+} from '../../client/index.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit.ts';
-import { formatBytes, table } from '../output.ts';
+import { formatBytes, type Output, table } from '../output.ts';
 import { showProgress } from '../progress.ts';
 import type { Session } from '../session.ts';
 import { collect } from './collect.ts';
@@ -17,22 +24,20 @@ export interface ListFlags {
 
 export async function listFiles({ output, connect }: Session, flags: ListFlags): Promise<ExitCode> {
   const millrace = await connect();
-  if (flags.uploads || flags.state || flags.idle) {
-    const idle = flags.idle ? { state: 'open' as const, idle: flags.idle } : {};
-    const query = { ...(flags.state && { state: flags.state }), ...idle };
+  if (flags.idle) return listIdle(output, millrace, flags.idle, flags.limit);
+  if (flags.uploads || flags.state) {
     const uploads = await collect(
-      paginate((cursor) => millrace.uploads.list({ ...query, cursor })),
+      paginate((cursor) => millrace.uploads.list({ ...(flags.state && { state: flags.state }), cursor })),
       flags.limit,
     );
-    const rows = uploads.map((upload) => [
-      upload.id,
-      upload.state,
-      formatBytes(upload.size_bytes),
-      ...(flags.idle ? [formatBytes(upload.received_bytes ?? 0), upload.last_activity_at ?? ''] : [upload.created_at]),
-      upload.name,
+    const rows = uploads.map(({ id, state, size_bytes, created_at, name }) => [
+      id,
+      state,
+      formatBytes(size_bytes),
+      created_at,
+      name,
     ]);
-    const headings = ['UPLOAD', 'STATE', 'SIZE', ...(flags.idle ? ['RECEIVED', 'LAST PART'] : ['CREATED']), 'NAME'];
-    output.list('upload', uploads, table(headings, rows));
+    output.list('upload', uploads, table(['UPLOAD', 'STATE', 'SIZE', 'CREATED', 'NAME'], rows));
     return EXIT.ok;
   }
   const files = await collect(
@@ -41,6 +46,36 @@ export async function listFiles({ output, connect }: Session, flags: ListFlags):
   );
   const rows = files.map((file) => [file.id, formatBytes(file.size_bytes), file.created_at, file.name]);
   output.list('file', files, table(['FILE', 'SIZE', 'CREATED', 'NAME'], rows));
+  return EXIT.ok;
+}
+
+/** Shows some of the sessions, and adds up what all of them keep. */
+async function listIdle(output: Output, millrace: Millrace, idle: number, limit: number): Promise<ExitCode> {
+  const uploads: UploadPage['items'] = [];
+  const orphaned = { sessions: 0, bytes: 0, usd_per_month: 0 };
+  const pages = async (cursor: string | undefined) => {
+    const page = await millrace.uploads.list({ state: 'open', idle, cursor });
+    orphaned.sessions += page.orphaned?.sessions ?? 0;
+    orphaned.bytes += page.orphaned?.bytes ?? 0;
+    // To a hundredth of a cent, as the server tells it.
+    orphaned.usd_per_month = Math.round(1e4 * (orphaned.usd_per_month + (page.orphaned?.usd_per_month ?? 0))) / 1e4;
+    return page;
+  };
+  for await (const upload of paginate(pages)) if (uploads.length < limit) uploads.push(upload);
+  const rows = uploads.map((upload) => [
+    upload.id,
+    upload.state,
+    formatBytes(upload.size_bytes),
+    formatBytes(upload.received_bytes ?? 0),
+    upload.last_activity_at ?? '',
+    upload.name,
+  ]);
+  output.list('upload', uploads, table(['UPLOAD', 'STATE', 'SIZE', 'RECEIVED', 'LAST PART', 'NAME'], rows));
+  const { sessions, bytes, usd_per_month } = orphaned;
+  output.result(
+    { type: 'orphaned', orphaned },
+    `sessions: ${sessions}, received: ${formatBytes(bytes)}, about ${usd_per_month.toFixed(2)} USD a month`,
+  );
   return EXIT.ok;
 }
 

@@ -248,6 +248,11 @@ describe('uploading', () => {
       { id: upload.id, received_bytes: part.size_bytes, last_activity_at: expect.any(String) },
     ]);
     expect(page.orphaned).toMatchObject({ sessions: 1, bytes: part.size_bytes });
+    const listed = await runCli(await tempFolder(), { apiKey }, 'ls', '--idle', '1');
+    expect(listed.events).toMatchObject([
+      { type: 'upload', upload: { id: upload.id } },
+      { type: 'orphaned', orphaned: page.orphaned },
+    ]);
     const wrong = await call('GET', '/uploads?idle=1', { apiKey });
     expect([wrong.status, wrong.body.details.problems]).toMatchObject([400, [{ field: 'idle' }]]);
     await client.uploads.abort(upload.id);

@@ -270,14 +270,22 @@ describe('files', () => {
 
   it('lists sessions that nobody goes on with', async () => {
     const upload = { id: 'upl_1', state: 'open', size_bytes: 2_048, received_bytes: 1_024, name: 'rows.bin' };
-    let query = '';
+    const queries: string[] = [];
     server.answers['GET /uploads'] = (url) => {
-      query = url.search;
-      return { body: { items: [{ ...upload, last_activity_at: '2026-01-01T00:00:00.000Z' }] } };
+      queries.push(url.search);
+      const items = [{ ...upload, last_activity_at: '2026-01-01T00:00:00.000Z' }];
+      const orphaned = { sessions: 1, bytes: 100 * 2 ** 30, usd_per_month: 2.3 };
+      return { body: { items, orphaned, ...(!url.searchParams.has('cursor') && { next_cursor: 'more' }) } };
     };
-    const { stdout } = await run(['ls', '--idle', '3600']);
-    expect(query).toBe('?state=open&idle=3600');
-    expect(stdout.split('\n')[1]?.split(/ {2,}/)).toEqual([
+    const { stdout } = await run(['ls', '--idle', '3600', '--limit', '1']);
+    expect(queries).toEqual(['?state=open&idle=3600', '?state=open&idle=3600&cursor=more']);
+    const [, row, ...summary] = stdout.split('\n');
+    expect(summary).toEqual(['sessions: 2, received: 200 GiB, about 4.60 USD a month', '']);
+    expect((await run(['--json', 'ls', '--idle', '3600'])).events().at(-1)).toEqual({
+      type: 'orphaned',
+      orphaned: { sessions: 2, bytes: 200 * 2 ** 30, usd_per_month: 4.6 },
+    });
+    expect(row?.split(/ {2,}/)).toEqual([
       'upl_1',
       'open',
       '2.0 KiB',
