@@ -50,7 +50,8 @@ function removeOld(uploads: IDBObjectStore): void {
   request.onsuccess = () => {
     const cursor = request.result;
     if (!cursor) return;
-    if (!(cursor.value.savedMs >= oldestOfUse())) cursor.delete();
+    // Earlier clients noted no time.
+    if (!(cursor.value?.savedMs >= oldestOfUse())) cursor.delete();
     cursor.continue();
   };
 }

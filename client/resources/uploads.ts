@@ -34,7 +34,7 @@ export interface TransferOptions {
   readonly partSizeBytes?: number;
   /** Default `parts`. */
   readonly integrity?: Integrity;
-  /** Whether to go on with an open session of the same bytes, name and type; default true. */
+  /** Whether to go on where a call with the same bytes, name and type was stopped; default true. */
   readonly resume?: boolean;
   /** Where this device notes the unfinished upload; the client's own store when left out. */
   readonly state?: StateStore;

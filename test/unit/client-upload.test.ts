@@ -456,6 +456,22 @@ describe('stopping and resuming', () => {
     });
   });
 
+  it('U3 takes the file of a run that was killed after its completion, unless it was edited since', async () => {
+    // Killed before it deleted its note.
+    const state = { ...memoryStateStore(), delete: async () => {} };
+    const { path, bytes } = await makeFile(2 * 1024 * 1024 + 10 * PART);
+    const first = await clientOf(server, state).uploads.upload(path);
+    server.trace.length = 0;
+    expect((await clientOf(server, state).uploads.upload(path)).id).toBe(first.id);
+    expect(server.trace).toEqual(['get upload', `GET /files/${first.id}`]);
+    const position = 19 * PART + 5;
+    await overwrite(path, position, 'edited');
+    bytes.write('edited', position);
+    const edited = await clientOf(server, state).uploads.upload(path);
+    expect(edited.id).not.toBe(first.id);
+    expect(server.bytesOf(edited.id)).toEqual(bytes);
+  });
+
   it('opens a new session when the noted one is gone, and says so when it was named', async () => {
     const { path } = await makeFile(5 * PART);
     const state = memoryStateStore();
