@@ -22,12 +22,15 @@ export interface Tenant {
   readonly client: Millrace;
 }
 
-const clients = new Set<Millrace>();
+const tenants = new Set<Tenant>();
 
 // Not by `onTestFailed`, which knows no tests that run side by side.
 afterEach(async ({ task }) => {
   if (task.result?.state !== 'fail') return;
-  for (const client of clients) await tellJobs(client);
+  for (const { message, requestId } of task.result.errors ?? []) {
+    if (requestId) process.stderr.write(`${message} (request ${requestId})\n`);
+  }
+  for (const tenant of tenants) await tellJobs(tenant);
 });
 
 /** A tenant of its own for each test: tests run side by side on one deployment. */
@@ -36,16 +39,20 @@ export async function newTenant(prefix = 'e2e'): Promise<Tenant> {
   const id = `${prefix}-${crypto.randomUUID().slice(0, 13)}`;
   const { secret: apiKey } = await root.keys.create({ tenant_id: id as never, name: 'e2e', role: 'owner' });
   const client = new Millrace({ url: target.url, apiKey, state: memoryStateStore() });
-  clients.add(client);
-  return { id, apiKey, client };
+  const tenant = { id, apiKey, client };
+  tenants.add(tenant);
+  return tenant;
 }
 
-async function tellJobs(client: Millrace): Promise<void> {
+/** The last jobs, with the last of their tasks and events. */
+async function tellJobs({ apiKey, client }: Tenant): Promise<void> {
   const { items } = await client.jobs.list({ limit: 3 });
   for (const job of items) {
     const tasks = await client.jobs.tasks(job.id, { limit: 500 });
-    const lines = tasks.items.map((task) => `  ${task.id} ${task.state} ${task.error?.message ?? ''}`);
-    process.stderr.write(`${JSON.stringify(job)}\n${lines.slice(-30).join('\n')}\n`);
+    const lines = tasks.items.map((task) => `  ${task.id} ${task.state} ${task.error?.message ?? ''}`).slice(-30);
+    const events = await call('GET', `/jobs/${job.id}/events?limit=500`, { apiKey });
+    const told = events.body.items?.slice(-10).map((event: unknown) => `  ${JSON.stringify(event)}`) ?? [];
+    process.stderr.write(`${[JSON.stringify(job), ...lines, ...told].join('\n')}\n`);
   }
 }
 

@@ -5,7 +5,7 @@ import * as z from 'zod/mini';
 const root = join(import.meta.dirname, '../..');
 
 const Outcome = z.object({
-  ids: z.string(),
+  id: z.string(),
   name: z.string(),
   result: z.enum(['passed', 'failed', 'skipped', 'pending']),
   seconds: z.number(),
@@ -18,9 +18,9 @@ function write(): void {
   const engines = ['embedded', 'localstack'].map(readOutcomes);
   const rows = new Map(engines.flatMap((outcomes) => [...outcomes.values()]).map((one) => [keyOf(one), one]));
   const sorted = [...rows].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
-  const lines = sorted.map(([key, { ids, name }]) => {
+  const lines = sorted.map(([key, { id, name }]) => {
     const cells = engines.map((outcomes) => cell(outcomes.get(key)));
-    return `| ${ids} | ${name.replaceAll('|', '\\|')} | ${cells.join(' | ')} |`;
+    return `| ${id} | ${name.replaceAll('|', '\\|')} | ${cells.join(' | ')} |`;
   });
   const text = `# Scenarios
 
@@ -44,7 +44,7 @@ function readOutcomes(engine: string): Map<string, Outcome> {
   );
 }
 
-const keyOf = ({ ids, name }: Outcome) => `${ids} ${name}`;
+const keyOf = ({ id, name }: Outcome) => `${id} ${name}`;
 
 function cell(outcome: Outcome | undefined): string {
   if (!outcome) return '–';
