@@ -8,7 +8,7 @@ import { type Bundle, bundle, taskBundle } from '../lib/bundle.ts';
 import { atMost, type Figure, figure, median } from './figures.ts';
 import type { BenchOptions } from './run.ts';
 
-interface BundleSize {
+interface BundleFigures {
   /** Such as `uploads/api` or `inference/ScoreRange`. */
   readonly name: string;
   readonly totalBytes: number;
@@ -16,6 +16,8 @@ interface BundleSize {
   readonly ownBytes: number;
   /** What `ownBytes` may be at most. */
   readonly ownBudgetBytes: number;
+  /** How long its code takes to load in a new process, without the start of Node.js: the median of the rounds. */
+  readonly loadingMs: number;
 }
 
 /**
@@ -27,14 +29,15 @@ const BUDGET_BYTES = { api: 160_000, other: 110_000, task: 200_000 };
 /** With the packages that it alone brings. */
 const AWS_SDK = /node_modules\/(@aws-sdk|@smithy|@aws-crypto|@aws|mnemonist|obliterator)\//;
 
-/** How much code each Lambda loads when it starts, minified. */
-export function bundleSizes(): BundleSize[] {
+/** How much code each Lambda loads when it starts, minified, and how long that takes. */
+export function measureBundles(rounds: number): BundleFigures[] {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bundles-'));
   try {
     return lambdas().map(({ name, kind, ...code }) => {
       const inputs = loadedAtStart(bundle(code, folder)).flatMap((output) => Object.entries(output.inputs));
       const own = inputs.filter(([path]) => !AWS_SDK.test(path));
-      return { name, totalBytes: sum(inputs), ownBytes: sum(own), ownBudgetBytes: BUDGET_BYTES[kind] };
+      const loadingMs = median(Array.from({ length: rounds }, () => load(join(folder, 'index.mjs'))));
+      return { name, totalBytes: sum(inputs), ownBytes: sum(own), ownBudgetBytes: BUDGET_BYTES[kind], loadingMs };
     });
   } finally {
     rmSync(folder, { recursive: true });
@@ -82,35 +85,19 @@ const LOAD = `
 `;
 const ROUNDS = 5;
 
-/** How long each Lambda's code takes to load in a new process, in milliseconds without the start of Node.js: the median. */
-function loadingTimes(rounds: number): { name: string; milliseconds: number }[] {
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-bundles-'));
-  try {
-    return lambdas().map(({ name, kind: _, ...code }) => {
-      bundle(code, folder);
-      const load = () =>
-        Number(
-          execFileSync(process.execPath, ['--input-type=module', '--eval', LOAD, join(folder, 'index.mjs')], {
-            env: ENVIRONMENT,
-            encoding: 'utf8',
-          }),
-        );
-      return { name, milliseconds: median(Array.from({ length: rounds }, load)) };
-    });
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+function load(path: string): number {
+  const args = ['--input-type=module', '--eval', LOAD, path];
+  return Number(execFileSync(process.execPath, args, { env: ENVIRONMENT, encoding: 'utf8' }));
 }
 
 export async function benchBundles({ quick }: BenchOptions): Promise<Figure[]> {
+  const measured = measureBundles(quick ? 1 : ROUNDS);
   return [
-    ...bundleSizes().flatMap(({ name, totalBytes, ownBytes, ownBudgetBytes }) => [
+    ...measured.flatMap(({ name, totalBytes, ownBytes, ownBudgetBytes }) => [
       atMost(ownBudgetBytes / 1_000, `bundle ${name}: own code`, ownBytes / 1_000, 'KB'),
       figure(`bundle ${name}: with the AWS SDK`, totalBytes / 1_000, 'KB'),
     ]),
-    ...loadingTimes(quick ? 1 : ROUNDS).map(({ name, milliseconds }) =>
-      figure(`bundle ${name}: loading`, milliseconds, 'ms'),
-    ),
+    ...measured.map(({ name, loadingMs }) => figure(`bundle ${name}: loading`, loadingMs, 'ms')),
   ];
 }
 

@@ -22,12 +22,6 @@ describe('the bench', () => {
     expect(status).toBe(figures.every(({ holds }) => holds) ? 0 : 1);
   });
 
-  test("loads every Lambda's code", () => {
-    const { status, stdout } = run('--quick', 'bundles');
-    expect(stdout).toMatch(/bundle uploads\/sweep: loading/);
-    expect(status).toBe(0);
-  });
-
   test('names the benches when it is asked for one that there is not', () => {
     const { status, stderr } = run('nope');
     expect(status).toBe(2);
