@@ -40,8 +40,13 @@ const uploads: Story = async ({ uploads, files }) => {
   expect((await patiently(() => uploads.abort(aborted))).state).toBe('aborted');
   expect((await patiently(() => files.list())).items.map(({ id }) => id)).toEqual([file.id]);
   await expect(patiently(() => files.get(gone.id))).rejects.toMatchObject({ code: 'FileNotFoundError' });
-  const { url } = await patiently(() => files.downloadUrl(file.id));
-  expect(await crc64Nvme(new Uint8Array(await (await fetch(url)).arrayBuffer()))).toBe(checksum);
+  const stored = await until('the file is downloaded', async () => {
+    const { url } = await patiently(() => files.downloadUrl(file.id));
+    return fetch(url)
+      .then((response) => response.arrayBuffer())
+      .catch(() => undefined);
+  });
+  expect(await crc64Nvme(new Uint8Array(stored))).toBe(checksum);
 };
 
 async function createJob({ jobs }: Millrace, input: Record<string, unknown>): Promise<string> {
