@@ -35,7 +35,7 @@ export class Millrace extends MillraceClient<UploadSource> {
         const file = blobSource(source);
         return [{ path: file.name, sizeBytes: file.sizeBytes, open: async () => file }];
       },
-      // A part in flight costs 256 KiB, whatever its size: this bounds what is to be sent again after a crash.
+      // A part in flight costs a MiB, whatever its size: this bounds what is to be sent again after a crash.
       limits: { maxConcurrency: 32, maxBytesInFlight: GIB, largePartBytes: 64 * MIB },
       transport: httpTransport(),
       state: options.state ?? fileStateStore(),

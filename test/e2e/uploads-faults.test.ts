@@ -8,6 +8,7 @@ import { MIB } from '../../contract/limits.ts';
 import {
   makeBytes,
   newTenant,
+  type RunningCli,
   runCli,
   SLOWER,
   startCli,
@@ -49,6 +50,18 @@ function countParts(requests: readonly string[]): Map<number, number> {
 }
 
 const total = (counts: ReadonlyMap<number, number>) => [...counts.values()].reduce((sum, count) => sum + count, 0);
+
+/** Waits for the end of a run, killed at a random moment of its first `killWithinMs`, if given; `ms`: since it called. */
+async function runAndKill(proxy: FaultProxy, { child, done }: RunningCli, killWithinMs: number | undefined) {
+  await until('it has begun', async () => proxy.requests.length > 0 || undefined);
+  const begun = performance.now();
+  if (killWithinMs !== undefined) {
+    await sleep(random() * killWithinMs);
+    child.kill('SIGKILL');
+  }
+  const { events } = await done;
+  return { events, ms: performance.now() - begun };
+}
 
 describe('between client and object store', () => {
   it('U4 catches every bit that is flipped on the way, and sends the parts again that have one, and no others', {
@@ -92,15 +105,8 @@ describe('between client and object store', () => {
     for (let kill = 0; kill <= (full ? 20 : 4); kill += 1) {
       const { proxy, client, ...access } = await openProxied();
       const home = await tempFolder();
-      const first = startCli(home, access, ...args);
-      await until('it has begun', async () => proxy.requests.length > 0 || undefined);
-      const begun = performance.now();
-      if (kill > 0) {
-        await sleep(random() * tookMs);
-        first.child.kill('SIGKILL');
-      }
-      await first.done;
-      if (kill === 0) tookMs = performance.now() - begun;
+      const { ms } = await runAndKill(proxy, startCli(home, access, ...args), kill === 0 ? undefined : tookMs);
+      if (kill === 0) tookMs = ms;
       const before = await client.files.list();
       if (before.items.length === 0) expect((await runCli(home, access, ...args)).exit).toBe(0);
       const [file, ...others] = (await client.files.list()).items;
@@ -134,15 +140,9 @@ describe('between client and object store', () => {
     for (let kill = 0; kill <= (full ? 20 : 2); kill += 1) {
       const { proxy, client, ...access } = await openProxied();
       const home = await tempFolder();
-      const first = startCli(home, access, ...args);
-      await until('it has begun', async () => proxy.requests.length > 0 || undefined);
-      const begun = performance.now();
-      if (kill > 0) {
-        await sleep(random() * tookMs);
-        first.child.kill('SIGKILL');
-      }
-      const { events } = await first.done;
-      if (kill === 0) tookMs = performance.now() - begun;
+      const run = startCli(home, access, ...args);
+      const { ms, events } = await runAndKill(proxy, run, kill === 0 ? undefined : tookMs);
+      if (kill === 0) tookMs = ms;
       const finished = events.filter(({ type }) => type === 'uploaded').map(({ file }) => file.id);
       if ((await client.files.list()).items.length < contents.length) {
         const again = await runCli(home, access, ...args);

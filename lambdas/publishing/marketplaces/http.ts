@@ -69,9 +69,7 @@ export function createSend(options: HttpOptions): Send {
   };
 }
 
-interface RawAnswer {
-  readonly status: number;
-  readonly body: unknown;
+interface RawAnswer extends Omit<HttpAnswer, 'read'> {
   readonly text: string;
   readonly retryAfterMs: number | undefined;
 }
