@@ -162,8 +162,9 @@ it('U3 a page that is loaded anew goes on with the file that it is given again, 
   };
   await expect.poll(async () => (await received())?.parts.length, { timeout: 60_000 }).toBe(7);
   const before = await received();
-  await page.unrouteAll();
+  // In this order, for what is held goes on when its route goes.
   await page.reload();
+  await page.unrouteAll();
 
   const calls: string[] = [];
   const sent: number[] = [];
@@ -293,14 +294,17 @@ it('U3 a page that is loaded anew skips the files of a folder that were finished
         }),
       more,
     );
+  const held: (number | undefined)[] = [];
   await page.route(
     ({ searchParams }) => (searchParams.get('part') ?? searchParams.get('partNumber')) === '3',
-    () => {},
+    (route) => void held.push(partOf(route.request())),
   );
   const first = await upload();
+  // The long one is hashed before it has a session, which may be after the others are finished.
+  await expect.poll(() => held.includes(3), { timeout: 60_000 }).toBe(true);
   await expect.poll(() => first.evaluate(({ finished }) => finished.length), { timeout: 60_000 }).toBe(3);
-  await page.unrouteAll();
   await page.reload();
+  await page.unrouteAll();
   expect(await notes([{ savedMs: 0 }])).toBe(5);
   const edited = makeBytes(4_000);
   edited[0] = 7;
