@@ -6,7 +6,7 @@ import {
   SFNClient,
   StopExecutionCommand,
 } from '@aws-sdk/client-sfn';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Job, Millrace } from '../../client/index.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { newTenant, target, until } from '../support/e2e-world.ts';
@@ -34,31 +34,52 @@ async function loseEvent(executionName: string): Promise<() => Promise<void>> {
 
 const endpoint = () => ({ ...(process.env.LOCALSTACK_ENDPOINT && { endpoint: process.env.LOCALSTACK_ENDPOINT }) });
 
-describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''}`, () => {
-  const sfn = () => new SFNClient(endpoint());
-  /** Undefined while there is no such execution. */
-  async function executionStatus(job: Job, leg = 1): Promise<ExecutionStatus | undefined> {
-    try {
-      const input = { executionArn: executionArn(job, 1, leg) };
-      return (await sfn().send(new DescribeExecutionCommand(input))).status;
-    } catch (error) {
-      if (error instanceof ExecutionDoesNotExist) return undefined;
-      throw error;
-    }
-  }
+const sfn = () => new SFNClient(endpoint());
 
-  it('U6 ends right when the event of its execution was lost', { timeout: 300_000 }, async () => {
+/** Undefined while there is no such execution. */
+async function executionStatus(job: Job, leg = 1): Promise<ExecutionStatus | undefined> {
+  try {
+    const input = { executionArn: executionArn(job, 1, leg) };
+    return (await sfn().send(new DescribeExecutionCommand(input))).status;
+  } catch (error) {
+    if (error instanceof ExecutionDoesNotExist) return undefined;
+    throw error;
+  }
+}
+
+// The first two wait for a minute or two, side by side.
+it('U6 goes on with another runner when the one of a task was killed', {
+  timeout: 300_000,
+  concurrent: true,
+}, async () => {
+  const { client } = await newTenant();
+  const job = await client.jobs.create('drill', { items: 2, fates: [['exits']] });
+  // On Lambda the lease of a dead runner has to lapse first.
+  const ended = await until('it has ended', async () => endedJob(client, job), 200);
+  expect([ended.state, ended.attempt, ended.error]).toEqual(['completed', 1, undefined]);
+  const { items: tasks } = await client.jobs.tasks(job.id);
+  expect(tasks.map(({ state }) => state)).toEqual(tasks.map(() => 'completed'));
+  expect(tasks.find(({ id }) => id === 'work-0')?.attempts).toBe(2);
+});
+
+it.skipIf(lack)(
+  `U6 ends right when the event of its execution was lost${lack ? ` (${lack})` : ''}`,
+  { timeout: 300_000, concurrent: true },
+  async ({ onTestFinished }) => {
     const { client } = await newTenant();
-    const job = await client.jobs.create('drill', { items: 1, prepare_ms: 8_000 });
-    const restore = await loseEvent(`${job.id}-1-1`);
-    onTestFinished(restore);
-    await until('its execution has ended', async () => (await executionStatus(job)) === 'SUCCEEDED' || undefined);
-    expect((await client.jobs.get(job.id)).state).toBe('running');
-    // Reconcile comes every minute.
+    // Reconcile comes every minute: now and then it is there before the look.
+    const job = await until('a job that does not know of its end', async () => {
+      const job = await client.jobs.create('drill', { items: 1, prepare_ms: 8_000 });
+      onTestFinished(await loseEvent(`${job.id}-1-1`));
+      await until('its execution has ended', async () => (await executionStatus(job)) === 'SUCCEEDED' || undefined);
+      return (await client.jobs.get(job.id)).state === 'running' ? job : undefined;
+    });
     const ended = await until('it has ended', async () => endedJob(client, job), 150);
     expect([ended.state, ended.attempt, ended.progress.percent]).toEqual(['completed', 1, 100]);
-  });
+  },
+);
 
+describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''}`, () => {
   it('U6 is started when its dispatcher was killed between admission and start', { timeout: 400_000 }, async () => {
     await makeFunctionsCrash(/^(Dispatches jobs|Takes up jobs)/);
     // Its time counts from when they are warm.
@@ -108,17 +129,6 @@ describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''
     expect(tasks.at(-1)?.attempts).toBe(0);
     expect((await client.jobs.get(job.id)).state).toBe('cancelled');
   });
-});
-
-it('U6 goes on with another runner when the one of a task was killed', { timeout: 300_000 }, async () => {
-  const { client } = await newTenant();
-  const job = await client.jobs.create('drill', { items: 2, fates: [['exits']] });
-  // On Lambda the lease of a dead runner has to lapse first.
-  const ended = await until('it has ended', async () => endedJob(client, job), 200);
-  expect([ended.state, ended.attempt, ended.error]).toEqual(['completed', 1, undefined]);
-  const { items: tasks } = await client.jobs.tasks(job.id);
-  expect(tasks.map(({ state }) => state)).toEqual(tasks.map(() => 'completed'));
-  expect(tasks.find(({ id }) => id === 'work-0')?.attempts).toBe(2);
 });
 
 async function endedJob(client: Millrace, { id }: Job): Promise<Job | undefined> {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, inject, onTestFinished } from 'vitest';
+import { afterAll, afterEach, inject } from 'vitest';
 import { type Job, Millrace, MillraceError, memoryStateStore } from '../../client/index.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
 import { MIB } from '../../contract/limits.ts';
@@ -83,10 +83,13 @@ export async function call(
   return { status: response.status, headers: response.headers, body: text === '' ? undefined : JSON.parse(text) };
 }
 
-/** Removed after the test. */
+const folders: string[] = [];
+afterAll(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))));
+
+/** Removed after the file's last test. */
 export async function tempFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-e2e-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 
