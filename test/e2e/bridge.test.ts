@@ -110,28 +110,22 @@ describe.concurrent("a seller's bridge", () => {
     await stopBridge(again);
   });
 
-  const isSlow = target.engine === 'localstack' && process.env.MILLRACE_FULL !== '1';
-  const reason = ' (skipped: LocalStack takes minutes to hear of the second answer; MILLRACE_FULL=1 waits)';
-  it.skipIf(isSlow)(
-    `fails the job with what the bridge says, and the retry sends the command again${isSlow ? reason : ''}`,
-    {
-      timeout: TIMEOUT,
-    },
-    async () => {
-      const shop = await openVinted();
-      const { client } = shop.tenant;
-      await shop.seller.setFaults({ operation: 'vinted.createDraft', fate: 'status', status: 422 });
-      const bridge = startBridge(await tempFolder(), shop);
-      const input = { product_id: await shop.product(1), account_id: shop.accountId };
-      const failed = await client.jobs.run('publishing', input);
-      expect(failed).toMatchObject({ state: 'failed', retry_count: 0, error: { code: 'ListingRefusedError' } });
-      expect(failed.error?.message).toContain('Vinted answered 422');
-      await client.jobs.retry(failed.id);
-      expect((await client.jobs.wait(failed.id)).state).toBe('completed');
-      expect(await callsOf(shop.seller, 'vinted.uploadPhoto')).toBe(1);
-      await stopBridge(bridge);
-    },
-  );
+  it('fails the job with what the bridge says, and the retry sends the command again', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const shop = await openVinted();
+    const { client } = shop.tenant;
+    await shop.seller.setFaults({ operation: 'vinted.createDraft', fate: 'status', status: 422 });
+    const bridge = startBridge(await tempFolder(), shop);
+    const input = { product_id: await shop.product(1), account_id: shop.accountId };
+    const failed = await client.jobs.run('publishing', input);
+    expect(failed).toMatchObject({ state: 'failed', retry_count: 0, error: { code: 'ListingRefusedError' } });
+    expect(failed.error?.message).toContain('Vinted answered 422');
+    await client.jobs.retry(failed.id);
+    expect((await client.jobs.wait(failed.id)).state).toBe('completed');
+    expect(await callsOf(shop.seller, 'vinted.uploadPhoto')).toBe(1);
+    await stopBridge(bridge);
+  });
 
   it('refuses wrong answers, takes the first right one, and any repeat of it', { timeout: TIMEOUT }, async () => {
     const shop = await openVinted();
