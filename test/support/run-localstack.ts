@@ -8,6 +8,9 @@ import { createWorkspace } from './workspace.ts';
 // With LOCALSTACK_ENDPOINT it is that one, else one is started and removed; --keep leaves it running for further runs.
 // Other arguments go to vitest.
 
+/** What tests the single machine's parts alone. */
+const NOT_THERE = ['--exclude', 'test/contract/*-embedded.test.ts'];
+
 const keep = process.argv.includes('--keep');
 const vitestArguments = process.argv.slice(2).filter((argument) => argument !== '--keep');
 const started = Date.now();
@@ -50,7 +53,7 @@ function runVitest(env: Readonly<Record<string, string>>): Promise<number> {
     .resolve('vitest/package.json')
     .replace('package.json', 'vitest.mjs');
   const projects = ['contract', 'e2e'].flatMap((name) => ['--project', name]);
-  const child = spawn(process.execPath, [cli, 'run', ...projects, ...vitestArguments], {
+  const child = spawn(process.execPath, [cli, 'run', ...projects, ...NOT_THERE, ...vitestArguments], {
     stdio: 'inherit',
     env: { ...process.env, ...env },
   });
