@@ -7,6 +7,7 @@ const project = (name: string, timeoutSeconds: number, more = {}) => ({
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: timeoutSeconds * 1_000,
     hookTimeout: timeoutSeconds * 1_000,
+    expect: { poll: { timeout: 10_000 } },
     ...more,
   },
 });

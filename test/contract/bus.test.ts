@@ -71,7 +71,7 @@ describe('the bus, embedded', () => {
     bus.start();
     const events = Array.from({ length: 4 }, uploadCompleted);
     await bus.publish(events);
-    await vi.waitFor(() => expect(failing.taken.length).toBe(2));
+    await vi.waitFor(() => expect(failing.taken.length).toBe(2), 10_000);
     expect(idsOf(healthy.taken)).toEqual(idsOf(events));
     await bus.drain();
     expect(idsOf(failing.taken)).toEqual(idsOf(events));
@@ -104,7 +104,7 @@ describe('the bus, embedded', () => {
     const events = Array.from({ length: 12 }, uploadCompleted);
     await first.bus.publish(events);
     first.bus.start();
-    await vi.waitFor(() => expect(refused.tries.length).toBeGreaterThan(0));
+    await vi.waitFor(() => expect(refused.tries.length).toBeGreaterThan(0), 10_000);
     await first.bus.stop();
     first.database.close();
 

@@ -49,14 +49,14 @@ describe('over WebSockets of this process', () => {
     await once(client, 'open');
     expect(client.protocol).toBe('v1');
     client.send('hello');
-    await vi.waitFor(() => expect(said).toEqual(['c1: hello']));
+    await vi.waitFor(() => expect(said).toEqual(['c1: hello']), 10_000);
     const message = once(client, 'message');
     expect(await push.send('c1', 'hello yourself')).toBe(true);
     expect(String((await message)[0])).toBe('hello yourself');
     const end = once(client, 'close');
     await push.close('c1', 4_408);
     expect((await end)[0]).toBe(4_408);
-    await vi.waitFor(() => expect(closed).toEqual(['c1']));
+    await vi.waitFor(() => expect(closed).toEqual(['c1']), 10_000);
     expect(await push.send('c1', 'anybody?')).toBe(false);
     await push.close('c1', 4_408);
   });
@@ -92,7 +92,7 @@ describe('over WebSockets of this process', () => {
       expect(await push.send('c1', message)).toBe(false);
     }, 10_000);
     client.terminate();
-    await vi.waitFor(() => expect(closed).toEqual(['c1']));
+    await vi.waitFor(() => expect(closed).toEqual(['c1']), 10_000);
   });
 });
 

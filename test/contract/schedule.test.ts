@@ -11,7 +11,7 @@ it('runs soon after its start and again and again, also after a failure', async 
   };
   const schedule = new TimerSchedule({ runs: [{ name: 'broken', everySeconds: 0.02, run }], log: silentLog });
   schedule.start();
-  await vi.waitFor(() => expect(runs).toBeGreaterThan(2));
+  await vi.waitFor(() => expect(runs).toBeGreaterThan(2), 10_000);
   await schedule.stop();
   const after = runs;
   await sleep(100);
@@ -41,7 +41,7 @@ it('never overlaps a run with itself, while others go on', async () => {
   });
   schedule.start();
   schedule.start();
-  await vi.waitFor(() => expect(slow).toBe(3));
+  await vi.waitFor(() => expect(slow).toBe(3), 10_000);
   await schedule.stop();
   expect(most).toBe(1);
   expect(quick).toBeGreaterThan(slow);

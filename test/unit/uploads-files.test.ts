@@ -279,11 +279,11 @@ describe('tellUploadChanges', () => {
       expect((await world.complete(upload.id)).status).toBe(202);
       await world.idle();
     });
-    await vi.waitFor(async () => expect(await world.state(upload.id)).toBe('completed'));
+    await vi.waitFor(async () => expect(await world.state(upload.id)).toBe('completed'), 10_000);
     const wrong = await world.sent(bytes, { content_type: 'image/png' });
     // So little patience may end before the content was looked at: then it is refused behind a 202.
     await world.complete(wrong.id).catch(() => undefined);
-    await vi.waitFor(async () => expect(await world.state(wrong.id)).toBe('rejected'));
+    await vi.waitFor(async () => expect(await world.state(wrong.id)).toBe('rejected'), 10_000);
     await feed.drain();
     bus.start();
     await bus.drain();
