@@ -34,7 +34,7 @@ export interface FileSource {
    * undefined, they are read and hashed here.
    */
   hash?(start: number, end: number, signal: AbortSignal | undefined): Promise<string | undefined>;
-  /** As the file is now; a source without it is hashed again at every resume. */
+  /** As the file is now; without it changes during the upload go unnoticed, and finished files are hashed at a repeat. */
   identity?(): Promise<FileIdentity>;
   close(): Promise<void>;
 }
@@ -68,7 +68,7 @@ export interface Transport {
 /** What is kept of an upload until the call that it belongs to has ended well: to go on where that was stopped. */
 export interface SavedUpload {
   readonly uploadId: string;
-  /** The version of the file that every part in the session was read from; absent when that is not known. */
+  /** The version of the file that this device has sent; absent when others had sent parts before. */
   readonly identity?: FileIdentity;
   /** The CRC64NVME of that version, in base64, once every part of it was sent. */
   readonly checksumCrc64Nvme?: string;
@@ -76,7 +76,7 @@ export interface SavedUpload {
 
 /**
  * Keeps the uploads of this device whose calls have not ended well, by server, fingerprint and path, for 30 days. Losing a
- * note has bytes hashed, or a finished file of a folder sent, once more.
+ * note costs a look at the server, or has a finished file of a folder sent once more.
  */
 export interface StateStore {
   get(key: string): Promise<SavedUpload | undefined>;

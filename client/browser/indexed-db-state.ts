@@ -7,8 +7,8 @@ const UPLOADS = 'uploads';
 
 /**
  * Keeps uploads across reloads of the page and restarts of the browser; where IndexedDB is refused, such as in a sandboxed
- * frame, as long as the page lives. The page must be given the file again: what has arrived is then hashed and compared, for
- * a browser doesn't tell for certain whether a file is the same as before.
+ * frame, as long as the page lives. The page must be given the file again: finished files are then hashed and compared, too,
+ * for a browser doesn't tell for certain whether a file is the same as before.
  */
 export function indexedDbStateStore(): StateStore {
   const memory = memoryStateStore();

@@ -78,5 +78,6 @@ async function lookAgain(run: UploadRun, session: Session, error: unknown): Prom
   if (!(error instanceof MillraceError) || !MENDABLE.includes(error.code)) return false;
   const upload = await settled(run, session.upload.id);
   session.received = receivedOf(upload);
+  if (error.code === 'ChecksumMismatchError') session.trusted = false;
   return upload.state === 'open';
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -410,6 +410,25 @@ describe('stopping and resuming', () => {
     const file = await clientOf(server, state).uploads.upload(path);
     expect(server.bytesOf(file.id)).toEqual(bytes);
   });
+
+  it.each(['parts', 'whole'] as const)(
+    'U3 sends what another file that looks alike has put into the session in between, with integrity %s',
+    async (integrity) => {
+      const state = fileStateStore(join(folder, 'state'));
+      const { path, bytes } = await makeFile(2 * MIB + 10 * PART, 'disk.img');
+      const uploadId = await uploadPartly(path, 20, clientOf(server, state), { integrity });
+      // The same first and last MiB, and so the same fingerprint.
+      await mkdir(join(folder, 'b'));
+      const other = join(folder, 'b', 'disk.img');
+      await writeFile(other, bytes);
+      await overwrite(other, 19 * PART + 5, 'another file');
+      await uploadPartly(other, 24, clientOf(server, state), { integrity });
+      const file = await clientOf(server, state).uploads.upload(path, { integrity });
+      expect(file.upload_id).toBe(uploadId);
+      expect(server.bytesOf(file.id)).toEqual(bytes);
+      if (integrity === 'parts') expect(partsSent()).toEqual([20, ...range(25, 42)]);
+    },
+  );
 
   it('refuses to resume with a file of another size', async () => {
     const { path } = await makeFile(5 * PART);
