@@ -23,6 +23,7 @@ import type { Item, Key, Page, Query, Table, TransactResult, Write, WriteResult 
 import { checkItem, checkKey, checkQuery, checkTransaction, checkWrite } from '../ports/table-bounds.ts';
 import { Operands, transactItemOf } from './dynamo-expressions.ts';
 import { type Attributes, fromAttributes, toAttributes } from './dynamo-values.ts';
+import { isConnectionFailure } from './outage.ts';
 
 /** https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html */
 const MAX_BATCH_ITEMS = 25;
@@ -221,12 +222,11 @@ function isConflict(error: unknown): boolean {
 
 /** No answer, or one of a failing server; what was asked for may have been done. */
 function isOutage(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
   // A repetition by the SDK met the transaction itself.
   if (error instanceof TransactionInProgressException) return true;
   if (error instanceof DynamoDBServiceException && error.$metadata.httpStatusCode)
     return error.$metadata.httpStatusCode >= 500;
-  return error.name === 'TimeoutError' || ('code' in error && /^E(?!RR_)/.test(String(error.code)));
+  return isConnectionFailure(error);
 }
 
 function busy(cause: unknown): DomainError {

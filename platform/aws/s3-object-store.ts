@@ -26,6 +26,7 @@ import type {
   SignedPartUrl,
   StoredPart,
 } from '../ports/object-store.ts';
+import { isConnectionFailure } from './outage.ts';
 import type { S3Presigner } from './s3-presign.ts';
 
 /** Failures of S3 itself, as the SDK names them; it has tried three times by then. `Unknown`: a HEAD has no body to tell. */
@@ -37,12 +38,14 @@ const MAX_ABORTS = 5;
 
 /**
  * A client as this store needs it: without the CRC32 that the SDK adds by default, as our checksum is another, and with
- * `ServiceBusyError` for failures of S3 that outlast the SDK's own tries.
+ * `ServiceBusyError` for failures of S3, or on the way to it, that outlast the SDK's own tries.
  */
 export function createS3Client(config: S3ClientConfig = {}): S3Client {
   const client = new S3Client({
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    // A completion may take minutes, a connection may not.
+    requestHandler: { connectionTimeout: 2_000 },
     ...config,
   });
   client.middlewareStack.add(
@@ -51,7 +54,7 @@ export function createS3Client(config: S3ClientConfig = {}): S3Client {
         return await next(args);
       } catch (error) {
         const failed = error instanceof S3ServiceException && (error.$metadata.httpStatusCode ?? 0) >= 500;
-        throw failed && isNamed(error, ...SERVER_FAULTS) ? busy(error) : error;
+        throw (failed && isNamed(error, ...SERVER_FAULTS)) || isConnectionFailure(error) ? busy(error) : error;
       }
     },
     { step: 'initialize', name: 'serviceBusy' },
@@ -208,7 +211,7 @@ export class S3ObjectStore implements ObjectStore {
         return emptyStream();
       }
       const { Body } = await this.#client.send(new GetObjectCommand({ ...this.#object(key), Range: range }));
-      return Body ? (Body.transformToWebStream() as ReadableStream<Uint8Array>) : emptyStream();
+      return Body ? busyWhenCut(Body.transformToWebStream()) : emptyStream();
     } catch (error) {
       if (isNamed(error, 'InvalidRange')) return emptyStream();
       if (isNamed(error, 'NoSuchKey', 'NotFound'))
@@ -299,6 +302,23 @@ function toStoredPart(part: Part): StoredPart {
 
 function checksumHeader(checksum: string | undefined): Record<string, string> {
   return checksum ? { 'x-amz-checksum-crc64nvme': checksum } : {};
+}
+
+/** The same bytes; the SDK repeats nothing once an answer has begun. */
+function busyWhenCut(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      } catch (error) {
+        throw isConnectionFailure(error) ? busy(error) : error;
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
 }
 
 function emptyStream(): ReadableStream<Uint8Array> {

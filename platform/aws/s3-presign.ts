@@ -1,8 +1,10 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { AssumeRoleCommand, type STSClient } from '@aws-sdk/client-sts';
 import { S3RequestPresigner } from '@aws-sdk/s3-request-presigner';
+import { DomainError } from '../../contract/errors.ts';
 import type { Clock } from '../ports/clock.ts';
 import { percentEncode } from '../ports/content-disposition.ts';
+import { isConnectionFailure } from './outage.ts';
 
 interface SigningCredentials {
   readonly accessKeyId: string;
@@ -111,7 +113,7 @@ export function assumedRoleCredentials(options: {
       DurationSeconds: durationSeconds,
     });
     const { AccessKeyId, SecretAccessKey, SessionToken, Expiration } =
-      (await stsClient.send(command)).Credentials ?? {};
+      (await stsClient.send(command).catch(asBusy)).Credentials ?? {};
     if (!AccessKeyId || !SecretAccessKey || !SessionToken || !Expiration)
       throw new Error('AssumeRole answered without credentials');
     const credentials = {
@@ -139,6 +141,11 @@ export function assumedRoleCredentials(options: {
       throw error;
     }
   };
+}
+
+function asBusy(error: unknown): never {
+  if (!isConnectionFailure(error)) throw error;
+  throw new DomainError('ServiceBusyError', 'there is nothing to sign URLs with at present', {}, { cause: error });
 }
 
 function secondsBetween(from: Date, to: Date): number {

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { STSClient } from '@aws-sdk/client-sts';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -22,11 +22,14 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close();
 });
 
+type Answering = (response: ServerResponse) => void;
+
 /** A store over an S3 that gives these answers in turn, the last one for ever, and counts the requests. */
-async function storeOver(answers: readonly Answer[]) {
+async function storeOver(answers: readonly (Answer | Answering)[]) {
   const requests: string[] = [];
   const server = createServer((request, response) => {
-    const answer = answers[Math.min(requests.push(`${request.method} ${request.url}`), answers.length) - 1] as Answer;
+    const answer = answers[Math.min(requests.push(`${request.method} ${request.url}`), answers.length) - 1];
+    if (answer === undefined || typeof answer === 'function') return answer?.(response);
     const error = `<?xml version="1.0"?><Error><Code>${answer.code}</Code><Message>m</Message></Error>`;
     const done = '<?xml version="1.0"?><CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>';
     request.resume().on('end', () => {
@@ -40,7 +43,8 @@ async function storeOver(answers: readonly Answer[]) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const client = createS3Client({ endpoint, region, credentials, forcePathStyle: true });
-  return { store: new S3ObjectStore({ client, bucket: 'b' }), requests };
+  const close = () => new Promise((resolve) => server.close(resolve));
+  return { store: new S3ObjectStore({ client, bucket: 'b' }), requests, close };
 }
 
 const completion = {
@@ -86,6 +90,27 @@ describe('the S3 object store, when S3 fails', () => {
   it('is busy, and knows nothing else, when a HEAD fails', async () => {
     const { store } = await storeOver([{ status: 503 }]);
     await expect(store.head('k')).rejects.toMatchObject({ code: 'ServiceBusyError' });
+  });
+
+  it('is busy when its connections are cut, or nothing listens', async () => {
+    const { store, close } = await storeOver([(response) => response.destroy()]);
+    await expect(store.head('k')).rejects.toMatchObject({ code: 'ServiceBusyError' });
+    await expect(store.listParts(completion)).rejects.toMatchObject({ code: 'ServiceBusyError' });
+    await close();
+    const creation = { key: 'k', contentType: 'text/csv', checksums: true };
+    await expect(store.createMultipart(creation)).rejects.toMatchObject({ code: 'ServiceBusyError' });
+  });
+
+  it('is busy when an object is cut while it is read', async () => {
+    const { store } = await storeOver([
+      (response) => {
+        response.writeHead(200, { 'content-length': 1_000_000 }).write(Buffer.alloc(70_000), () => response.destroy());
+      },
+    ]);
+    const read = async () => {
+      for await (const _ of await store.read('k'));
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'ServiceBusyError' });
   });
 
   it('passes on what is a defect', async () => {
