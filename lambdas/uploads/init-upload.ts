@@ -39,8 +39,15 @@ interface Initiated {
   readonly parts: SignedPart[];
 }
 
+/** Many requests of a tenant at once make each other look again; more than that is a fault. */
+const MAX_LOOKS = 20;
+
 /** Opens a session, or answers with the one that the same request, or with `resume` the same fingerprint, has opened. */
-export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput): Promise<Initiated> {
+export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput, looks = 1): Promise<Initiated> {
+  const lookAgain = () => {
+    if (looks === MAX_LOOKS) throw new DomainError('ServiceBusyError', 'others came first again and again');
+    return initUpload(deps, input, looks + 1);
+  };
   const { tenantId, body, idempotencyKey } = input;
   const plan = planParts(body);
   const request =
@@ -54,9 +61,9 @@ export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput): 
   if (body.resume && print?.upload) {
     const arrived = await lookAtParts(deps, print.upload);
     // It may have ended just now, or turn out to: then another takes its place.
-    if (arrived.upload.state !== 'open') return initUpload(deps, input);
+    if (arrived.upload.state !== 'open') return lookAgain();
     const claimed = !request || (await deps.table.write(request.claim(arrived.upload.upload_id))).ok;
-    return claimed ? answer(deps, arrived, input, plan, false) : initUpload(deps, input);
+    return claimed ? answer(deps, arrived, input, plan, false) : lookAgain();
   }
 
   const usage = await readUsage(deps, tenantId);
@@ -68,7 +75,7 @@ export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput): 
   const upload = await createSession(deps, { tenantId, body, uploadId, plan, rows });
   // Another request came first: the second look finds its session, if it had the same key or fingerprint, and what the
   // quotas have left.
-  if (!upload) return initUpload(deps, input);
+  if (!upload) return lookAgain();
   return answer(deps, { upload, parts: [] }, input, plan, true);
 }
 

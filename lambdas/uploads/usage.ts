@@ -26,7 +26,7 @@ export interface TenantUsage {
   readonly quotas: Quotas;
   /** As it is today: with nothing yet of a day that has just begun. */
   readonly usage: UsageRecord;
-  /** The day that the kept counter is of; undefined if nothing is kept yet. */
+  /** The day that the kept counter is of; empty if no session was counted yet, undefined if nothing is kept. */
   readonly keptDay: string | undefined;
   /** When the quota of the day begins anew. */
   readonly resetsAt: Date;
@@ -39,7 +39,7 @@ const NOTHING: UsageRecord = { stored_bytes: 0, reserved_bytes: 0, open_sessions
 /** A tenant's quotas, and what it uses of them. */
 export async function readUsage({ table, clock, quotas }: UploadsApiDeps, tenantId: TenantId): Promise<TenantUsage> {
   const [kept, own] = await Promise.all([table.get(usageKey(tenantId)), table.get(quotasKey(tenantId))]);
-  const usage = kept ? (kept as unknown as UsageRecord) : NOTHING;
+  const usage = kept ? usageOf(kept) : NOTHING;
   const now = clock.now();
   const today = now.toISOString().slice(0, 10);
   // A clock that is behind must not begin a day again that others have left.
@@ -53,6 +53,18 @@ export async function readUsage({ table, clock, quotas }: UploadsApiDeps, tenant
     keptDay: kept && usage.day,
     resetsAt,
     secondsToReset: Math.ceil((resetsAt.getTime() - now.getTime()) / 1_000),
+  };
+}
+
+/** Sessions that began before there were counters, or before these were lost, end and are deleted nevertheless. */
+function usageOf(kept: Item): UsageRecord {
+  const record = { ...NOTHING, ...(kept as Partial<UsageRecord>) };
+  const { stored_bytes, reserved_bytes, open_sessions } = record;
+  return {
+    ...record,
+    stored_bytes: Math.max(0, stored_bytes),
+    reserved_bytes: Math.max(0, reserved_bytes),
+    open_sessions: Math.max(0, open_sessions),
   };
 }
 
@@ -96,6 +108,9 @@ export function beginSession({ tenantId, usage, quotas, keptDay }: TenantUsage, 
   const counts = { stored_bytes: sizeBytes, reserved_bytes: sizeBytes, open_sessions: 1 };
   if (keptDay === undefined) {
     return { op: 'put', item: { ...key, ...counts, day, day_bytes: sizeBytes }, unlessExists: true };
+  }
+  if (keptDay === '') {
+    return { op: 'update', key, if: { day: { absent: true } }, add: counts, set: { day, day_bytes: sizeBytes } };
   }
   const fits = {
     day: keptDay,

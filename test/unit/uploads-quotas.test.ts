@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { UploadId } from '../../contract/common.ts';
 import type { Usage } from '../../contract/uploads.ts';
-import { quotasKey } from '../../lambdas/uploads/records.ts';
+import { initUpload } from '../../lambdas/uploads/init-upload.ts';
+import { quotasKey, usageKey } from '../../lambdas/uploads/records.ts';
+import type { Table } from '../../platform/ports/table.ts';
 import {
   DAY_MS,
   HOUR_MS,
@@ -30,6 +32,31 @@ const usage = async (): Promise<Usage> => (await world.call('getUsage')).body;
 const init = (size: number) => world.init({ size_bytes: size });
 
 describe('quotas', () => {
+  test('hold from now on for a tenant whose usage was lost while a session was open', async () => {
+    const { upload } = await init(10);
+    await world.table.write({ op: 'delete', key: usageKey(tenant) });
+    await abort(upload.id);
+    expect(await usage()).toMatchObject({ stored_bytes: { used: 0, reserved: 0 }, open_sessions: { used: 0 } });
+    const next = await init(100);
+    await expect(init(100)).rejects.toMatchObject({ code: 'QuotaExceededError' });
+    await abort(next.upload.id);
+    await world.table.write({ op: 'delete', key: usageKey(tenant) });
+  });
+
+  test('tell that the service is busy when others come first again and again', async () => {
+    const { table } = world;
+    const refusing: Table = {
+      get: (key) => table.get(key),
+      query: (query) => table.query(query),
+      write: (write) => table.write(write),
+      putAll: (items) => table.putAll(items),
+      transact: async () => ({ ok: false, failed: [] }),
+    };
+    const body = { name: 'a.bin', size_bytes: 10, content_type: 'a/b', integrity: 'parts' as const, resume: false };
+    const outcome = initUpload({ ...world.deps, table: refusing }, { tenantId: tenant, body });
+    await expect(outcome).rejects.toMatchObject({ code: 'ServiceBusyError' });
+  });
+
   test('refuse what exceeds the stored bytes, sessions in progress included, and leave nothing of it behind', async () => {
     await world.file(bytes);
     const { upload } = await init(80);
