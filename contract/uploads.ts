@@ -41,10 +41,10 @@ const FileName = z.string().check(
   z.refine((name) => name !== '.' && name !== '..', 'not a path'),
 );
 
-/** A media type such as `text/csv`, with optional parameters. */
+/** A media type such as `text/csv`, with optional parameters: what may stand in an HTTP header. */
 const ContentType = z
   .string()
-  .check(z.maxLength(255), z.regex(/^[\w.+-]+\/[\w.+-]+(\s*;\s*[\w.+-]+=("[^"\r\n]*"|[\w.+-]+))*$/));
+  .check(z.maxLength(255), z.regex(/^[\w.+-]+\/[\w.+-]+([ \t]*;[ \t]*[\w.+-]+=("[ !#-~]*"|[\w.+-]+))*$/));
 
 /**
  * Identifies a file by its content cheaply: `<size>-<CRC64NVME of the first MiB, 16 hex>-<of the last MiB, 16 hex>`.

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { GIB, MAX_FILE_SIZE_BYTES, MAX_PART_SIZE_BYTES, MIB, TIB } from '../../contract/limits.ts';
+import { routes } from '../../contract/routes.ts';
 import {
   DAY_MS,
   HOUR_MS,
@@ -98,6 +99,18 @@ describe('initUpload', () => {
     expect(world.uploads()).toEqual([]);
     expect((await world.stored()).multiparts).toEqual([]);
   });
+});
+
+test.each([
+  ['text/csv', true],
+  ['text/plain; charset=utf-8;name="a, b"', true],
+  ['text', false],
+  ['text/plain; name="日本"', false],
+  ['text/plain;\n a=b', false],
+  ['text/plain; a="\u0000"', false],
+])('U9 takes a content type if it may stand in a header: %j, %j', (content_type, isTaken) => {
+  const { success } = routes.initUpload.body.safeParse({ name: 'a.bin', size_bytes: 10, content_type });
+  expect(success).toBe(isTaken);
 });
 
 describe('initUpload with an idempotency key', () => {
