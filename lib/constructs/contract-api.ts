@@ -53,9 +53,8 @@ export class ContractApi extends RestApi {
     super(scope, id, {
       restApiName: settings.prefix,
       endpointTypes: [EndpointType.REGIONAL],
-      // Logging needs a role that is one for the account and region.
-      cloudWatchRole: true,
-      cloudWatchRoleRemovalPolicy: RemovalPolicy.RETAIN,
+      // GatewayLogging has it.
+      cloudWatchRole: false,
       deployOptions: {
         stageName: 'v1',
         throttlingRateLimit: 1_000,
@@ -142,11 +141,6 @@ export class ContractApi extends RestApi {
       this,
       'AwsSolutions-APIG6',
       "There is an access log, and the functions' own logs; this would log bodies.",
-    );
-    acknowledge(
-      this,
-      'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs]',
-      'The policy that API Gateway asks for.',
     );
   }
 }

@@ -10,4 +10,6 @@ export function runEvery(worker: NodeFunction, period: Duration, deadLetterQueue
     schedule: Schedule.rate(period),
     targets: [new LambdaFunction(worker, { deadLetterQueue, retryAttempts: 0 })],
   });
+  // Those were tries to hand the event to Lambda, these are Lambda's own.
+  worker.configureAsyncInvoke({ retryAttempts: 0 });
 }

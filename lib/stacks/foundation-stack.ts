@@ -6,10 +6,11 @@ import manifest from '../../package.json' with { type: 'json' };
 import { acknowledge } from '../constructs/acknowledge.ts';
 import { ContextTable } from '../constructs/context-table.ts';
 import { DataBucket } from '../constructs/data-bucket.ts';
+import { GatewayLogging } from '../constructs/gateway-logging.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
 import { removalPolicyOf, type Settings } from '../settings.ts';
 
-/** What the contexts share: the bus, the bucket, and who may call. */
+/** What the contexts share: the bus, the bucket, who may call, and that calls are logged. */
 export class FoundationStack extends Stack {
   readonly bus: EventBus;
   readonly bucket: DataBucket;
@@ -22,6 +23,7 @@ export class FoundationStack extends Stack {
     this.#settings = settings;
     this.bus = new EventBus(this, 'Bus', { eventBusName: settings.prefix });
     this.bucket = new DataBucket(this, 'Data', settings);
+    new GatewayLogging(this, 'GatewayLogging');
     this.#identity = new ContextTable(this, 'Identity', settings);
     const rootSecret = new Secret(this, 'RootSecret', {
       description: 'Creates API keys of any tenant; accepted on the keys routes alone',

@@ -3,6 +3,7 @@ import { ComparisonOperator, type IMetric, Metric, Stats, TreatMissingData } fro
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import { feedChanges } from '../constructs/change-feed.ts';
 import { ContextTable } from '../constructs/context-table.ts';
@@ -92,8 +93,10 @@ export class JobsStack extends Stack {
           stateMachineArn: executions.stateMachineArns,
         },
       },
+      // For events that never reach Lambda; it runs the function up to three times for the others.
       targets: [new LambdaFunction(settle, { deadLetterQueue: deadLetters })],
     });
+    settle.configureAsyncInvoke({ onFailure: new SqsDestination(deadLetters) });
 
     const reconcile = new NodeFunction(this, 'Reconcile', {
       settings,

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Stack } from 'aws-cdk-lib';
 import { Match } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../contract/errors.ts';
@@ -7,7 +8,7 @@ import { routes } from '../../contract/routes.ts';
 import { workflows } from '../../contract/workflows.ts';
 import { resourcesOf, synthesize } from './synth.ts';
 
-const { templates } = synthesize();
+const { app, templates } = synthesize();
 const of = (type: string) => resourcesOf(templates, type);
 const one = (type: string) => of(type)[0]?.properties;
 
@@ -124,6 +125,18 @@ describe('dead letters', () => {
     const targets = of('AWS::Events::Rule').flatMap(({ properties }) => properties.Targets);
     expect(targets).toHaveLength(4);
     for (const target of targets) expect(target.DeadLetterConfig).toEqual({ Arn: expect.anything() });
+  });
+
+  test('are all ends of executions that could not be settled; what runs on a schedule is not repeated', () => {
+    const configs = of('AWS::Lambda::EventInvokeConfig').map(({ properties }) => ({
+      retries: properties.MaximumRetryAttempts,
+      destination: properties.DestinationConfig?.OnFailure.Destination,
+    }));
+    const scheduled = { retries: 0, destination: undefined };
+    const settle = { retries: undefined, destination: expect.anything() };
+    expect(configs).toHaveLength(4);
+    expect(configs).toEqual(expect.arrayContaining([scheduled, settle]));
+    expect(configs.filter(({ retries }) => retries === 0)).toHaveLength(3);
   });
 });
 
@@ -280,6 +293,21 @@ describe('permissions', () => {
   test('use no managed policy but the one that API Gateway asks for', () => {
     const managed = of('AWS::IAM::Role').filter(({ properties }) => properties.ManagedPolicyArns);
     expect(managed.map(({ id }) => id)).toEqual([expect.stringContaining('CloudWatchRole')]);
+  });
+});
+
+describe('access logs', () => {
+  test('may be written before the first stage is made, that of the WebSocket API included', () => {
+    const [account] = of('AWS::ApiGateway::Account');
+    expect(account?.id).toContain('millrace-foundation/');
+    const foundation = app.node.findChild('millrace-foundation');
+    const logging = Object.keys(templates).filter((stack) =>
+      ['AWS::ApiGateway::Stage', 'AWS::ApiGatewayV2::Stage'].some(
+        (type) => Object.keys(templates[stack]?.findResources(type) ?? {}).length > 0,
+      ),
+    );
+    expect(logging.sort()).toEqual(['millrace-edge', 'millrace-live']);
+    for (const name of logging) expect((app.node.findChild(name) as Stack).dependencies).toContain(foundation);
   });
 });
 
