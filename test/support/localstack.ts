@@ -29,7 +29,8 @@ export async function startLocalStack(): Promise<LocalStack> {
       S3_SKIP_SIGNATURE_VALIDATION: '0',
       // A function is called when it is ready, and its container is kept: the tests call all of them.
       LAMBDA_KEEPALIVE_MS: '1200000',
-      LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT: '60',
+      // Where cores are few, many containers that start at once take a minute; one that is late fails its execution.
+      LAMBDA_RUNTIME_ENVIRONMENT_TIMEOUT: '300',
     })
     .start();
   return {
