@@ -92,6 +92,13 @@ export async function postSafely(
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     request.once('error', reject);
+    // However it ends, it is settled; mostly it is by then.
+    request.once('close', () => reject(new Error('the connection ended without an answer')));
+    // Of 101; nothing else watches that socket any more.
+    request.once('upgrade', (response, socket) => {
+      done(response.statusCode ?? 0);
+      socket.on('error', () => {}).destroy();
+    });
     request.once('response', (response) => {
       done(response.statusCode ?? 0);
       // What it says is not read.

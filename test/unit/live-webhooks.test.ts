@@ -1,5 +1,7 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { JobId } from '../../contract/common.ts';
 import { MAX_WEBHOOKS_PER_TENANT } from '../../contract/limits.ts';
 import { WEBHOOK_EVENTS, type WebhookDelivery } from '../../contract/webhooks.ts';
@@ -104,6 +106,23 @@ describe('a webhook', () => {
     expect(body?.failing_since).toBeUndefined();
     await tell(world.jobEvent(job, 'cancelled'));
     expect(receiver.received).toHaveLength(4);
+  });
+
+  test('whose address changes to another protocol has answered: its connection is closed, and nobody waits for it', async () => {
+    const closed = Promise.withResolvers<void>();
+    const odd = createServer((request, response) => {
+      request.socket.once('close', () => closed.resolve());
+      response.writeHead(101, { connection: 'Upgrade', upgrade: 'websocket' }).flushHeaders();
+    });
+    await new Promise<void>((resolve) => odd.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => {
+      odd.close();
+      odd.closeAllConnections();
+    });
+    const { id } = await create({ url: `http://127.0.0.1:${(odd.address() as AddressInfo).port}/` });
+    await tell(world.jobEvent(job, 'completed'));
+    expect(await deliveries(id)).toMatchObject([{ attempts: [{ status: 101, error: 'it answered 101' }] }]);
+    await closed.promise;
   });
 
   test('gets one message from runners that try it at the same time, and another when one of them has died', async () => {
