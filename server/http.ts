@@ -200,25 +200,48 @@ function send(req: IncomingMessage, res: ServerResponse, { status, headers, body
 export interface Listening {
   /** Such as `http://127.0.0.1:4780`. */
   readonly url: string;
-  /** Takes no new requests, lets those under way end for a while, and closes every connection. */
+  /** Takes no new requests, lets those under way end for a while, and closes every connection, WebSockets at once. */
   close(): Promise<void>;
 }
 
-/** Listens on a port, 0 for any free one; `SetupError` says what to do when it cannot. */
+/**
+ * Listens on a port, 0 for any free one; `SetupError` says what to do when it cannot. What is asked before it is `ready`
+ * waits until then.
+ */
 export async function listen({
   listener,
   onUpgrade,
+  ready = Promise.resolve(),
   port,
   host,
 }: {
   listener: RequestListener;
+  /** Of WebSockets. */
   onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  ready?: Promise<void>;
   port: number;
   host: string;
 }): Promise<Listening> {
-  // A part of 5 GiB takes as long as it takes: what ends a request is that nothing moves.
-  const server = createServer({ requestTimeout: 0 }, listener).on('checkContinue', listener);
-  if (onUpgrade) server.on('upgrade', onUpgrade);
+  const whenReady: RequestListener = (req, res) => void ready.then(() => listener(req, res));
+  const server = createServer(
+    {
+      // A part of 5 GiB takes as long as it takes: what ends a request is that nothing moves.
+      requestTimeout: 0,
+      // Clients that would rather speak HTTP/2 ask with each request, and are answered as they asked.
+      shouldUpgradeCallback: ({ headers }) => onUpgrade !== undefined && /^websocket$/i.test(headers.upgrade ?? ''),
+    },
+    whenReady,
+  ).on('checkContinue', whenReady);
+  // Node lets go of them.
+  const upgraded = new Set<Duplex>();
+  server.on('upgrade', (request, socket, head) => {
+    const destroy = () => socket.destroy();
+    upgraded.add(socket);
+    socket.once('close', () => upgraded.delete(socket));
+    // The server's timeout is theirs as well, until a WebSocket has pings of its own.
+    socket.on('error', destroy).on('timeout', destroy);
+    void ready.then(() => onUpgrade?.(request, socket, head));
+  });
   server.setTimeout(IDLE_MS);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(cannotListen(error, port, host)));
@@ -231,7 +254,9 @@ export async function listen({
       // Node closes the connections that are idle now, but not those that become so after an answer.
       const idle = setInterval(() => server.closeIdleConnections(), 50);
       const all = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
-      await new Promise((resolve) => server.close(resolve));
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of upgraded) socket.destroy();
+      await closed;
       clearInterval(idle);
       clearTimeout(all);
     },

@@ -28,22 +28,18 @@ export function createUpgradeListener({
       await open({ connectionId, protocols: request.headers['sec-websocket-protocol'] });
       push.accept(connectionId, request, socket, head);
     };
-    // Until it is a WebSocket's, nobody else listens.
-    const gone = () => socket.destroy();
-    socket.once('error', gone);
-    accept()
-      .catch((error: unknown) => {
-        if (!(error instanceof DomainError)) log.error('a connection could not be opened', { error });
-        refuse(socket, error, connectionId);
-      })
-      .finally(() => socket.off('error', gone));
+    accept().catch((error: unknown) => {
+      if (!(error instanceof DomainError)) log.error('a connection could not be opened', { error });
+      refuse(socket, error, connectionId);
+    });
   };
 }
 
 function refuse(socket: Duplex, error: unknown, requestId: string): void {
   const { status, headers, body } = errorResponse(error, requestId);
   const lines = Object.entries({ ...headers, connection: 'close', 'content-length': Buffer.byteLength(body) });
-  socket.on('error', () => socket.destroy());
+  // The peer may never close its side.
+  socket.once('finish', () => socket.destroy());
   socket.end(
     [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines.map((line) => line.join(': ')), '', body].join('\r\n'),
   );

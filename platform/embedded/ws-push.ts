@@ -42,13 +42,13 @@ export class WsPush implements Push {
     this.#server = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, handleProtocols });
   }
 
-  /** Makes a request the connection of this id. */
+  /** Makes a request the connection of this id; 503 after `stop`. */
   accept(connectionId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#pinging ??= setInterval(() => this.#ping(), this.#pingEveryMs);
     this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#use(connectionId, webSocket));
   }
 
   #use(connectionId: string, socket: WebSocket): void {
+    this.#pinging ??= setInterval(() => this.#ping(), this.#pingEveryMs);
     this.#sockets.set(connectionId, socket);
     this.#answered.add(socket);
     let last = Promise.resolve();
@@ -92,8 +92,9 @@ export class WsPush implements Push {
     this.#sockets.get(connectionId)?.close(code);
   }
 
-  /** Closes every connection. */
+  /** Closes every connection, and takes no more. */
   async stop(): Promise<void> {
+    this.#server.close();
     clearInterval(this.#pinging);
     const open = [...this.#sockets.values()];
     const closed = open.map((socket) => new Promise((resolve) => socket.once('close', resolve)));

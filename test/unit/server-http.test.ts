@@ -1,14 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { TenantId } from '../../contract/common.ts';
+import { DomainError } from '../../contract/errors.ts';
+import { LIVE_PROTOCOL } from '../../contract/live.ts';
 import { type Context, type Operation, routes } from '../../contract/routes.ts';
 import type { Caller, Handlers } from '../../lambdas/runtime/api.ts';
 import { createHttpApi } from '../../lambdas/runtime/http.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
+import { WsPush } from '../../platform/embedded/ws-push.ts';
 import { createRequestListener, type Listening, listen } from '../../server/http.ts';
+import { createUpgradeListener, LIVE_PATH } from '../../server/live-socket.ts';
 
 const caller: Caller = {
   tenantId: 'acme' as TenantId,
@@ -25,8 +30,12 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((server) => server.close()));
 });
 
-async function startServer(handlers: Partial<Handlers<Context>> = {}) {
-  const log = createLog({}, () => {});
+const log = createLog({}, () => {});
+
+async function startServer(
+  handlers: Partial<Handlers<Context>> = {},
+  more: Partial<Parameters<typeof listen>[0]> = {},
+) {
   const server = await listen({
     listener: createRequestListener({
       api: createHttpApi({ routes, handlers, authenticate: async () => caller, log }),
@@ -40,10 +49,25 @@ async function startServer(handlers: Partial<Handlers<Context>> = {}) {
     }),
     port: 0,
     host: '127.0.0.1',
+    ...more,
   });
   open.push(server);
   return server;
 }
+
+/** A server of WebSockets as well; `admit` is asked for each. */
+async function startLiveServer(admit: () => Promise<void> = async () => {}, ready?: Promise<void>) {
+  const push = new WsPush({
+    protocol: LIVE_PROTOCOL,
+    listener: () => ({ onMessage: async () => {}, onClose: async () => {} }),
+    log,
+  });
+  const onUpgrade = createUpgradeListener({ push, open: admit, newId: randomUUID, log });
+  return { push, ...(await startServer(health, { onUpgrade, ...(ready && { ready }) })) };
+}
+
+const UPGRADE = `GET ${LIVE_PATH} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n`;
+const OPEN = `${UPGRADE}sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`;
 
 const health = { getHealth: async () => ({ status: 200, body: { status: 'ok' as const, version: '1' } }) };
 const echo = async (request: object) => ({ status: 200, body: request as never });
@@ -79,8 +103,8 @@ async function sendRaw(url: string, ...pieces: (string | Uint8Array)[]): Promise
   return text;
 }
 
-function openSocket(url: string): Socket {
-  return connect(Number(new URL(url).port), '127.0.0.1').setEncoding('latin1');
+function openSocket(url: string, options = {}): Socket {
+  return connect({ port: Number(new URL(url).port), host: '127.0.0.1', ...options }).setEncoding('latin1');
 }
 
 describe('routes', () => {
@@ -289,6 +313,51 @@ describe('the server', () => {
     agent.destroy();
   });
 
+  test('answers what offers another protocol than WebSocket as if it did not', async () => {
+    const { url } = await startLiveServer();
+    const h2c = 'connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAARAAAAAAAIAAAAA\r\n';
+    const socket = openSocket(url);
+    for (const [line, body] of [
+      ['GET /health', ''],
+      ['PUT /objects/a', 'abc'],
+    ] as const) {
+      socket.write(`${line} HTTP/1.1\r\nhost: x\r\n${h2c}content-length: ${body.length}\r\n\r\n${body}`);
+      expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 200 /);
+    }
+    socket.destroy();
+  });
+
+  test('keeps no socket of a WebSocket that it refuses, though its peer never closes it', async () => {
+    const { url } = await startLiveServer(async () => {
+      throw new DomainError('UnauthenticatedError', 'there is no credential');
+    });
+    const socket = openSocket(url, { allowHalfOpen: true });
+    socket.write(OPEN);
+    expect(String(await once(socket, 'data'))).toMatch(/^HTTP\/1.1 401 .*UnauthenticatedError/s);
+    await once(socket, 'end');
+    // What is sent to a socket that is gone is answered with a reset.
+    const reset = once(socket, 'error');
+    const writing = setInterval(() => socket.write('x'), 10);
+    await reset.finally(() => clearInterval(writing));
+  });
+
+  test('lets requests and WebSockets wait until it is ready', async () => {
+    const ready = Promise.withResolvers<void>();
+    const { url } = await startLiveServer(undefined, ready.promise);
+    const answers: number[] = [];
+    const asked = send(url, 'GET', '/health').then(({ status }) => answers.push(status ?? 0));
+    const socket = openSocket(url);
+    const opened = once(socket, 'data').then(([text]) => answers.push(Number(text.split(' ')[1])));
+    socket.write(OPEN);
+    // The parser's own answer, to what came after them.
+    expect(await sendRaw(url, 'nonsense\r\n\r\n')).toMatch(/^HTTP\/1.1 400 /);
+    expect(answers).toEqual([]);
+    ready.resolve();
+    await Promise.all([asked, opened]);
+    expect(answers.sort()).toEqual([101, 200]);
+    socket.destroy();
+  });
+
   test('says what to do when its port is busy', async () => {
     const { url } = await startServer();
     const port = Number(new URL(url).port);
@@ -317,6 +386,38 @@ describe('the server', () => {
     await closed;
     expect(Date.now() - started).toBeLessThan(4_000);
     await expect(send(server.url, 'GET', '/jobs')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    open.length = 0;
+  });
+
+  test('closes its WebSockets, though some are asleep, come again, or are still being let in', async () => {
+    const asked = Promise.withResolvers<void>();
+    let opened = 0;
+    const server = await startLiveServer(async () => {
+      opened += 1;
+      if (opened < 3) return;
+      asked.resolve();
+      await new Promise(() => {});
+    });
+    const asleep = openSocket(server.url);
+    asleep.write(OPEN);
+    await once(asleep, 'data');
+    const comesAgain = openSocket(server.url);
+    comesAgain.write(OPEN);
+    await once(comesAgain, 'data');
+    const waiting = openSocket(server.url);
+    waiting.write(OPEN);
+    await asked.promise;
+    opened = 0;
+    const again = once(comesAgain, 'data').then(async () => {
+      const socket = openSocket(server.url);
+      socket.write(OPEN);
+      return String(await once(socket, 'data'));
+    });
+    const started = Date.now();
+    await server.push.stop();
+    expect(await again).toMatch(/^HTTP\/1.1 503 /);
+    await server.close();
+    expect(Date.now() - started).toBeLessThan(4_000);
     open.length = 0;
   });
 });
