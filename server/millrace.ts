@@ -38,7 +38,7 @@ import { TimerSchedule } from '../platform/embedded/timer-schedule.ts';
 import { WsPush } from '../platform/embedded/ws-push.ts';
 import { systemClock as clock } from '../platform/system-clock.ts';
 import { openDataFolder } from './data-folder.ts';
-import { createRequestListener, listen } from './http.ts';
+import { createRequestListener, type Listening, listen } from './http.ts';
 import { createUpgradeListener, LIVE_PATH } from './live-socket.ts';
 import { openLogFile, rotateLogFile } from './log-file.ts';
 import type { TaskWorkerData } from './task-worker.ts';
@@ -213,7 +213,11 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     openConnection(live, authenticate, connection);
   const onUpgrade = createUpgradeListener({ push, open, newId: () => clock.newId(), log });
 
+  const ready = Promise.withResolvers<void>();
+  let listening: Listening | undefined;
   const stop = async () => {
+    await push.stop();
+    await listening?.close();
     await schedule.stop();
     // Tasks that end still change the ledger, and their executions are told: so the feeds go on until then.
     await workflows.close();
@@ -225,21 +229,21 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     folder.close();
   };
   try {
+    // First, so that what is started again and again while its port is taken interrupts no job.
+    listening = await listen({ listener, onUpgrade, ready: ready.promise, port: options.port, host: options.host });
+    url ||= listening.url;
     // Before anything else can start an execution, so that what a process before this one left is told as ended.
     workflows.recover();
     await reconcile();
     bus.start();
     for (const feed of feeds) feed.start();
-    const listening = await listen({ listener, onUpgrade, port: options.port, host: options.host });
-    url ||= listening.url;
     schedule.start();
+    ready.resolve();
     log.info('started', { url, listening: listening.url, version: manifest.version });
     return {
       url,
       keys,
       close: async () => {
-        await push.stop();
-        await listening.close();
         await stop();
         log.info('stopped');
       },

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Millrace, memoryStateStore } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
@@ -35,6 +36,14 @@ async function npmStart(...args: string[]): Promise<{ exit: number | null; stdou
   });
   const exit = await new Promise<number | null>((resolve) => child.once('close', resolve));
   return { exit, stdout, stderr };
+}
+
+/** A port that something else listens on. */
+async function takePort(): Promise<number> {
+  const busy = createServer().listen(0, '127.0.0.1');
+  onTestFinished(() => void busy.close());
+  await new Promise((resolve) => busy.once('listening', resolve));
+  return (busy.address() as AddressInfo).port;
 }
 
 describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, () => {
@@ -120,14 +129,33 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
     expect((await clientOf(server).files.list()).items).toHaveLength(1);
   });
 
+  it('touches no running job while its port is taken, however often it is started', { timeout: 120_000 }, async () => {
+    const data = join(await tempFolder(), 'data');
+    const server = await start({ data });
+    const job = await clientOf(server).jobs.create('drill', { items: 4, work_ms: 1_000 });
+    await until('it runs', async () =>
+      (await clientOf(server).jobs.get(job.id)).state === 'running' ? true : undefined,
+    );
+    await server.kill();
+    const kept = () => {
+      const database = new DatabaseSync(join(data, 'millrace.db'));
+      const rows = ['table_jobs', 'executions'].map((table) => database.prepare(`SELECT * FROM ${table}`).all());
+      database.close();
+      return rows;
+    };
+    const before = kept();
+    const { exit, stderr } = await npmStart('--port', String(await takePort()), '--data', data);
+    expect([exit, stderr]).toEqual([1, expect.stringMatching(/port \d+ is in use/)]);
+    expect(kept()).toEqual(before);
+    const ended = await clientOf(await start({ data })).jobs.wait(job.id);
+    expect([ended.state, ended.attempt]).toEqual(['completed', 1]);
+  });
+
   it('says what to do about a busy port, a folder in use, one of a newer version, and wrong options', {
     timeout: 60_000,
   }, async () => {
     const folder = await tempFolder();
-    const busy = createServer().listen(0, '127.0.0.1');
-    onTestFinished(() => void busy.close());
-    await new Promise((resolve) => busy.once('listening', resolve));
-    const { port } = busy.address() as { port: number };
+    const port = await takePort();
     const says = async (sentence: RegExp, ...args: string[]) => {
       const { exit, stderr } = await npmStart(...args);
       expect([exit, stderr]).toEqual([1, expect.stringMatching(sentence)]);
