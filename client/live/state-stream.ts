@@ -9,6 +9,8 @@ export type LiveUpdate =
 
 /** Between two looks at what there is, where nothing is pushed. */
 const LOOK_EVERY_MS = 2_000;
+/** A question that nothing has answered for so long got lost, or its answer did. */
+const ASK_AFTER_MS = 20_000;
 /** Cursors of the last events of so many jobs and uploads are kept, so that none is told twice. */
 const MAX_CURSORS = 10_000;
 
@@ -21,6 +23,8 @@ export class StateStream implements Listener {
   readonly #cursors = new Map<string, string>();
   #queue: LiveUpdate[] = [];
   #socket: LiveSocket | undefined;
+  /** Never, once it is answered. */
+  #askAgainMs = 0;
   #snapshot: StateEntry[] = [];
   #lastLook = '';
   /** It doesn't take this subscription: a look tells why. */
@@ -48,8 +52,9 @@ export class StateStream implements Listener {
           return [look];
         }
         await this.#wakeable.sleep(LOOK_EVERY_MS, signal);
-      } else if (socket !== this.#socket) {
+      } else if (socket !== this.#socket || Date.now() >= this.#askAgainMs) {
         this.#socket = socket;
+        this.#askAgainMs = Date.now() + ASK_AFTER_MS;
         this.#snapshot = [];
         socket.send({ type: 'subscribe', topic: this.topic });
       } else await this.#wakeable.sleep(LOOK_EVERY_MS, signal);
@@ -61,12 +66,15 @@ export class StateStream implements Listener {
   }
 
   onMessage(message: ServerMessage): void {
-    if (message.type === 'snapshot') this.#snapshot.push(...message.items);
-    else if (message.type === 'events') this.#queue.push(...message.items.filter((event) => this.#isNew(event)));
+    if (message.type === 'snapshot') {
+      this.#askAgainMs = Date.now() + ASK_AFTER_MS;
+      this.#snapshot.push(...message.items);
+    } else if (message.type === 'events') this.#queue.push(...message.items.filter((event) => this.#isNew(event)));
     else if (message.type === 'subscribed') {
       // Changes that came while it was told are of a time that it has seen, or of a later one: they stay behind it.
       this.#queue.unshift({ type: 'snapshot', items: this.#snapshot, truncated: message.truncated ?? false });
       this.#snapshot = [];
+      this.#askAgainMs = Number.POSITIVE_INFINITY;
     } else if (message.type === 'error') this.#refusedBy = this.#socket;
     this.#wakeable.wake();
   }

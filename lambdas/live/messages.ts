@@ -9,19 +9,20 @@ import { scopesOf, sourceOf } from './topics.ts';
 
 /** Does what a client says over its connection; what it gets wrong is told it, and the connection stays. */
 export async function handleMessage(deps: SocketDeps, connectionId: string, text: string): Promise<void> {
-  const connection = await useConnection(deps, connectionId);
-  if (!connection) return;
   const tell = async (message: ServerMessage) => {
     if (!(await deps.push.send(connectionId, say(message)))) throw new Gone();
   };
   let topic: string | undefined;
   try {
     const message = parse(text);
+    // First, so that whatever fails from here on is told of its topic: its watcher goes on by other means.
+    if (message.type !== 'ping') topic = message.topic;
+    const connection = await useConnection(deps, connectionId);
+    if (!connection) return;
     if (message.type === 'ping') return await tell({ type: 'pong' });
-    topic = message.topic;
     if (message.type === 'unsubscribe') {
-      await removeSubscription(deps, connection, connectionId, topic);
-      return await tell({ type: 'unsubscribed', topic });
+      await removeSubscription(deps, connection, connectionId, message.topic);
+      return await tell({ type: 'unsubscribed', topic: message.topic });
     }
     await subscribe(deps, connection, { connectionId, topic: message.topic, after: message.after, tell });
   } catch (error) {

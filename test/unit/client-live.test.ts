@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { Millrace, memoryStateStore } from '../../client/index.ts';
 
@@ -127,5 +127,28 @@ describe('a watch by WebSocket', () => {
     });
     expect(await watch(refused.client)).toEqual(['1', '2', '3', '4', '5']);
     expect(refused.trace).toEqual(['subscribe ', 'poll ']);
+  });
+});
+
+describe('a watch of all states', () => {
+  test('asks again when nothing has answered it for 20 s', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    closing.push(() => vi.useRealTimers());
+    const asked = Promise.withResolvers<void>();
+    const items = [{ job_id: JOB, state: 'running' }];
+    const { client, trace } = await play({
+      onSubscribe: (say, nth) => {
+        if (nth === 0) return asked.resolve();
+        say({ type: 'snapshot', topic: 'tenant', items });
+        say({ type: 'subscribed', topic: 'tenant' });
+      },
+    });
+    const updates = client.live.watch();
+    const first = updates.next();
+    await asked.promise;
+    vi.setSystemTime(Date.now() + 20_000);
+    expect((await first).value).toEqual({ type: 'snapshot', items, truncated: false });
+    await updates.return();
+    expect(trace).toEqual(['subscribe ', 'subscribe ']);
   });
 });

@@ -131,6 +131,13 @@ describe('a connection', () => {
     ]);
   });
 
+  test('is told that its message failed, and about what, though it could not even be looked up', async () => {
+    await open('c1');
+    const failing = { ...world.deps, connections: { get: () => Promise.reject(new Error('throttled')) } as never };
+    await handleMessage(failing, 'c1', JSON.stringify({ type: 'subscribe', topic: 'tenant' }));
+    expect(told('c1')).toMatchObject([{ type: 'error', topic: 'tenant', error: 'InternalError' }]);
+  });
+
   test('that is gone is forgotten with all its subscriptions, however that is noticed', async () => {
     await keepJob([{ cursor: '01', state: 'running' }]);
     for (const id of ['pushed', 'closed']) {
