@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { gzipSync } from 'node:zlib';
+import { buffer } from 'node:stream/consumers';
+import { createGzip, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { FileId } from '../../contract/common.ts';
@@ -167,6 +168,27 @@ describe('U7 inference', () => {
       { line: 6, row: 4, problem: 'x01 is not a number: "x"' },
     ]);
     expect(predictions.flatMap((line, row) => (/^,+$/.test(line) ? [row] : []))).toEqual([1, 4]);
+  });
+
+  it('refuses a gzip file with an endless line, by its line, without holding what it unpacks to', async () => {
+    const lines = rowsCsv.trimEnd().split('\n').length;
+    const gzip = createGzip({ level: 1 });
+    gzip.write(rowsCsv);
+    const zeros = Buffer.alloc(2 ** 20, '0');
+    for (let mib = 0; mib < 256; mib += 1) gzip.write(zeros);
+    const file_id = await store('endless.csv.gz', await buffer(gzip.end()));
+    const jobId = await world.started({ file_id, range_bytes: 2 ** 20 }, { workflow: 'inference' });
+    const before = process.memoryUsage().arrayBuffers;
+    let peak = before;
+    const look = setInterval(() => {
+      peak = Math.max(peak, process.memoryUsage().arrayBuffers);
+    }, 5);
+    const message = `line ${lines + 1} of endless.csv.gz is longer than 1048576 bytes`;
+    await expect(runOnce(jobId, split).finally(() => clearInterval(look))).rejects.toMatchObject({
+      code: 'InputDataError',
+      message,
+    });
+    expect(peak - before).toBeLessThan(64 * 2 ** 20);
   });
 
   it.each([

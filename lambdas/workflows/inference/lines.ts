@@ -107,6 +107,12 @@ export class LineSplitter {
   }
 }
 
+export function countNewlines(bytes: Buffer): number {
+  let count = 0;
+  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) count += 1;
+  return count;
+}
+
 function trimEnd(line: string): string {
   return line.endsWith('\r') ? line.slice(0, -1) : line;
 }

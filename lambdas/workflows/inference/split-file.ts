@@ -7,7 +7,7 @@ import { MAX_TASKS_PER_MAP } from '../../../contract/limits.ts';
 import { type InferenceInput, inference } from '../../../contract/workflows.ts';
 import type { TaskContext } from '../../jobs/task-api.ts';
 import { defineTask } from '../../jobs/task-api.ts';
-import { LineSplitter, readLines } from './lines.ts';
+import { countNewlines, LineSplitter, MAX_LINE_BYTES, readLines } from './lines.ts';
 import type { SplitOutput } from './outputs.ts';
 import { detectFormat, type RowFormat } from './rows.ts';
 
@@ -70,6 +70,7 @@ async function unpack(ctx: Context, file: FileRef): Promise<SplitOutput> {
   const first = new LineSplitter();
   const pending: Buffer[] = [];
   let pendingBytes = 0;
+  let linesEnded = 0;
 
   const store = async (bytes: Buffer) => {
     if (unpacked.length >= MAX_TASKS_PER_MAP) {
@@ -94,8 +95,17 @@ async function unpack(ctx: Context, file: FileRef): Promise<SplitOutput> {
       }
       pending.push(chunk);
       pendingBytes += chunk.length;
+      linesEnded += countNewlines(chunk);
+      if (pendingBytes < ctx.input.range_bytes) continue;
       const newline = chunk.lastIndexOf(10);
-      if (pendingBytes < ctx.input.range_bytes || newline < 0) continue;
+      if (newline < 0) {
+        // All that is beyond the range is of one line: a small gzip file must not fill the memory with it.
+        if (pendingBytes > ctx.input.range_bytes + MAX_LINE_BYTES) {
+          const message = `line ${linesEnded + 1} of ${file.name} is longer than ${MAX_LINE_BYTES} bytes`;
+          throw new DomainError('InputDataError', message, { field: 'file_id' });
+        }
+        continue;
+      }
       const all = Buffer.concat(pending.splice(0));
       const cut = all.length - chunk.length + newline + 1;
       await store(all.subarray(0, cut));
