@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Line, MAX_LINE_BYTES, readLines } from '../../lambdas/workflows/inference/lines.ts';
 import { detectFormat, parseRow, type RowFormat } from '../../lambdas/workflows/inference/rows.ts';
+import { mergeSummaries, summarizeColumn } from '../../lambdas/workflows/inference/score.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
 
 /** Only what reading lines needs of an object store: bytes in memory, in chunks of a given size. */
@@ -69,6 +70,8 @@ test.each([
   ['1,', 'b is not a number: ""', undefined],
   ['1,x', 'b is not a number: "x"', undefined],
   ['1,Infinity', 'b is not a number: "Infinity"', undefined],
+  ['1,-1e39', 'b is too large for a float32: "-1e39"', undefined],
+  ['1,3.4e38', undefined, [1, Math.fround(3.4e38)]],
 ])('the CSV line %j gives %j', (line, problem, values) => {
   const format = detectFormat('a,b', 'csv') as RowFormat;
   const features = new Float32Array(2);
@@ -82,5 +85,16 @@ test('an NDJSON line needs a number for every feature', () => {
   expect(parseRow('{"b": 4, "a": 3}', format, features, 0)).toBeUndefined();
   expect([...features]).toEqual([3, 4]);
   expect(parseRow('{"a": 3}', format, features, 0)).toBe('b is not a number: null');
+  expect(parseRow('{"a": 3, "b": 1e39}', format, features, 0)).toBe('b is too large for a float32: 1e+39');
   expect(parseRow('{', format, features, 0)).toBe('not a JSON object');
+});
+
+test('summaries add up, whichever of them has no finite value', () => {
+  const summarize = (...values: number[]) =>
+    summarizeColumn({ name: 'p', kind: 'score', values, stride: 1, offset: 0 }, values.length);
+  const all = { kind: 'score', min: 1, max: 2, sum: 3, not_finite: 1 };
+  expect(summarize(1, Number.NaN, 2)).toEqual(all);
+  expect(mergeSummaries(summarize(Number.NaN), summarize(1, 2))).toEqual(all);
+  expect(mergeSummaries(summarize(2, 1), summarize(Number.NEGATIVE_INFINITY))).toEqual(all);
+  expect(mergeSummaries(summarize(2), summarize(1, Number.NaN))).toEqual(all);
 });

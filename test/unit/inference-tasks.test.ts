@@ -170,6 +170,32 @@ describe('U7 inference', () => {
     expect(predictions.flatMap((line, row) => (/^,+$/.test(line) ? [row] : []))).toEqual([1, 4]);
   });
 
+  it('keeps predictions that are not finite, and leaves them out of the summary', async () => {
+    const policy = (weight: number) =>
+      JSON.stringify({
+        format: 'millrace-policy-1',
+        environment: 'none',
+        observations: [{ name: 'x', scale: 1 }],
+        actions: 2,
+        hidden_units: 0,
+        weights: [weight, -1, 0, 0],
+        training: {},
+      });
+    const score = async (rows: string, weight: number) => {
+      const model_file_id = await store('policy.json', Buffer.from(policy(weight)));
+      return infer({ file_id: await store('r.csv', Buffer.from(`x\n${rows}`)), model_file_id });
+    };
+    const some = await score(`${2 ** 127}\n1\n3\n1e39\n`, 2);
+    expect(some.predictions).toEqual(['0,Infinity,-1.70141183e+38', '0,2,-1', '0,6,-3', ',,']);
+    expect(some.summary).toMatchObject({
+      scored_rows: 3,
+      bad_rows: 1,
+      columns: { output_0: { kind: 'score', min: 2, max: 6, mean: 4, not_finite: 1 }, output_1: { not_finite: 0 } },
+    });
+    const none = await score(`${2 ** 127}\n`.repeat(2), 2);
+    expect(none.summary.columns.output_0).toEqual({ kind: 'score', min: null, max: null, mean: null, not_finite: 2 });
+  });
+
   it('refuses a gzip file with an endless line, by its line, without holding what it unpacks to', async () => {
     const lines = rowsCsv.trimEnd().split('\n').length;
     const gzip = createGzip({ level: 1 });

@@ -80,5 +80,6 @@ export const task = defineTask(inference, 'assemble', async (ctx) => {
 
 function present(summary: ColumnSummary | undefined, rows: number): object {
   if (summary?.kind !== 'score') return { ...summary };
-  return { kind: 'score', min: summary.min, max: summary.max, mean: summary.sum / rows };
+  const { min, max, sum, not_finite } = summary;
+  return { kind: 'score', min, max, mean: not_finite < rows ? sum / (rows - not_finite) : null, not_finite };
 }

@@ -53,8 +53,7 @@ function parseCsv(line: string, rows: RowFormat, into: Float32Array, offset: num
   for (const [feature, position] of rows.positions.entries()) {
     const text = fields[position] ?? '';
     const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (!Number.isFinite(value))
-      return `${rows.columns[feature]} is not a number: ${JSON.stringify(text.slice(0, 40))}`;
+    if (!Number.isFinite(Math.fround(value))) return problemOf(rows.columns[feature], value, text.slice(0, 40));
     into[offset + feature] = value;
   }
   return undefined;
@@ -65,10 +64,16 @@ function parseNdjson(line: string, rows: RowFormat, into: Float32Array, offset: 
   if (!record) return 'not a JSON object';
   for (const [feature, name] of rows.columns.entries()) {
     const value = record[name];
-    if (typeof value !== 'number') return `${name} is not a number: ${JSON.stringify(value ?? null).slice(0, 40)}`;
+    if (typeof value !== 'number' || !Number.isFinite(Math.fround(value))) return problemOf(name, value, value);
     into[offset + feature] = value;
   }
   return undefined;
+}
+
+/** What the model gets is a float32, which 1e39 is too large for. */
+function problemOf(column: string | undefined, value: unknown, found: unknown): string {
+  const problem = Number.isFinite(value) ? 'is too large for a float32' : 'is not a number';
+  return `${column} ${problem}: ${JSON.stringify(found ?? null).slice(0, 42)}`;
 }
 
 function parseRecord(line: string): Record<string, unknown> | undefined {

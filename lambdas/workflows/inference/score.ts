@@ -5,7 +5,15 @@ import type { PredictionColumn } from './model.ts';
 const MAX_CLASSES = 50;
 
 const LabelSummary = z.object({ kind: z.literal('label'), counts: z.record(z.string(), z.int()), other: z.int() });
-const ScoreSummary = z.object({ kind: z.literal('score'), min: z.number(), max: z.number(), sum: z.number() });
+const ScoreSummary = z.object({
+  kind: z.literal('score'),
+  /** Null without a finite value. */
+  min: z.nullable(z.number()),
+  max: z.nullable(z.number()),
+  sum: z.number(),
+  /** Values such as NaN: they are in no other figure. */
+  not_finite: z._default(z.int(), 0),
+});
 
 /** What is known of a prediction column over some rows. */
 export const ColumnSummary = z.discriminatedUnion('kind', [LabelSummary, ScoreSummary]);
@@ -18,14 +26,17 @@ export function summarizeColumn(column: PredictionColumn, rows: number): ColumnS
     for (let row = 0; row < rows; row += 1) addLabel(summary, String(at(row)), 1);
     return summary;
   }
-  let [min, max, sum] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
+  let [min, max, sum, finite] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0];
   for (let row = 0; row < rows; row += 1) {
     const value = at(row);
+    if (!Number.isFinite(value)) continue;
     min = Math.min(min, value);
     max = Math.max(max, value);
     sum += value;
+    finite += 1;
   }
-  return { kind: 'score', min, max, sum };
+  const extremes = finite > 0 ? { min, max } : { min: null, max: null };
+  return { kind: 'score', ...extremes, sum, not_finite: rows - finite };
 }
 
 /** Adds `b` to `a`, a summary of other rows of the same column. */
@@ -35,9 +46,10 @@ export function mergeSummaries(a: ColumnSummary | undefined, b: ColumnSummary): 
     for (const [label, count] of Object.entries(b.counts)) addLabel(a, label, count);
     a.other += b.other;
   } else if (a.kind === 'score' && b.kind === 'score') {
-    a.min = Math.min(a.min, b.min);
-    a.max = Math.max(a.max, b.max);
+    a.min = a.min === null || b.min === null ? (a.min ?? b.min) : Math.min(a.min, b.min);
+    a.max = a.max === null || b.max === null ? (a.max ?? b.max) : Math.max(a.max, b.max);
     a.sum += b.sum;
+    a.not_finite += b.not_finite;
   }
   return a;
 }
