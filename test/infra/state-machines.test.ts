@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import aslValidator from 'asl-validator';
@@ -8,6 +8,7 @@ import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { afterAll, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { workflows } from '../../contract/workflows.ts';
+import { LEASE_MS } from '../../lambdas/jobs/leases.ts';
 import { Workflow } from '../../lib/constructs/workflow.ts';
 import { readSettings } from '../../lib/settings.ts';
 
@@ -16,9 +17,18 @@ interface State {
   Type: string;
   TimeoutSeconds?: number;
   MaxConcurrency?: number;
-  Retry?: { Comment?: string; ErrorEquals: string[] }[];
+  Retry?: Retrier[];
   ItemProcessor?: Machine;
   Branches?: Machine[];
+}
+interface Retrier {
+  Comment?: string;
+  ErrorEquals: string[];
+  IntervalSeconds: number;
+  BackoffRate: number;
+  MaxDelaySeconds: number;
+  MaxAttempts: number;
+  JitterStrategy?: 'FULL';
 }
 interface Machine {
   StartAt: string;
@@ -33,6 +43,12 @@ function statesOf(machine: Machine): [string, State][] {
     [name, state],
     ...[state.ItemProcessor, ...(state.Branches ?? [])].flatMap((inner) => (inner ? statesOf(inner) : [])),
   ]);
+}
+
+/** The sum of a retrier's pauses, which full jitter makes any number from 0 on. */
+function longestPauses({ IntervalSeconds, BackoffRate, MaxDelaySeconds, MaxAttempts }: Retrier): number {
+  const pauses = Array.from({ length: MaxAttempts }, (_, attempt) => IntervalSeconds * BackoffRate ** attempt);
+  return pauses.reduce((sum, pause) => sum + Math.min(pause, MaxDelaySeconds), 0);
 }
 
 test('every workflow has a state machine, and every state machine a workflow', () => {
@@ -64,23 +80,33 @@ describe.each(Object.values(workflows))('$name', ({ name, tasks }) => {
     }
   });
 
-  test('says of every Retry how long it may take in all', () => {
-    const retries = states.flatMap(([state, { Retry = [] }]) => Retry.map(({ Comment = '' }) => ({ state, Comment })));
-    expect(retries.length).toBeGreaterThan(0);
-    expect(retries.filter(({ Comment }) => !/\d+ (s|min|h) in all/.test(Comment))).toEqual([]);
-  });
-
-  test('has each task taken up again when its process died, and when a dead one still holds its lease', () => {
-    for (const [state, { Retry = [] }] of taskStates) {
-      const names = Retry.flatMap(({ ErrorEquals }) => ErrorEquals);
-      expect(names, state).toEqual(expect.arrayContaining(['Runtime.ExitError', 'Lambda.Unknown', 'TaskBusyError']));
-    }
-  });
-
   test('runs at most 40 iterations of a Map at once, which is what Step Functions allows', () => {
     for (const [, { MaxConcurrency }] of states.filter(([, { Type }]) => Type === 'Map')) {
       expect(MaxConcurrency).toBeGreaterThan(0);
       expect(MaxConcurrency).toBeLessThanOrEqual(40);
+    }
+  });
+});
+
+describe.each(globSync(['statemachines/*.asl.json', 'test/fixtures/*/*.asl.json']))('each Retry of %s', (file) => {
+  const states = statesOf(JSON.parse(readFileSync(file, 'utf8')));
+
+  test('says how long it may take in all', () => {
+    const retriers = states.flatMap(([, { Retry = [] }]) => Retry);
+    expect(retriers.length).toBeGreaterThan(0);
+    for (const retrier of retriers) expect(retrier.Comment).toContain(`= ${longestPauses(retrier)} s in all`);
+  });
+
+  test('takes a task up again when its process died, and outlasts the lease of a dead one, whatever the jitter', () => {
+    for (const [state, { Retry = [] }] of states.filter(([, { Type }]) => Type === 'Task')) {
+      const names = Retry.flatMap(({ ErrorEquals }) => ErrorEquals);
+      expect(names, state).toEqual(expect.arrayContaining(['Runtime.ExitError', 'Lambda.Unknown']));
+      for (const error of ['TaskBusyError', 'LeaseLostError']) {
+        const retrier = Retry.find(({ ErrorEquals }) => ErrorEquals.includes(error));
+        const leastPauses = !retrier || retrier.JitterStrategy === 'FULL' ? 0 : longestPauses(retrier);
+        // A lease ends a minute after its last renewal, and a Lambda needs some seconds to start.
+        expect(leastPauses * 1_000, `${state}: ${error}`).toBeGreaterThan(2 * LEASE_MS);
+      }
     }
   });
 });
