@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { DomainError } from '../../contract/errors.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -14,6 +15,8 @@ import type { TaskPool } from './task-pool.ts';
 import { TaskTokens } from './task-tokens.ts';
 
 const NAME_LIFETIME_MS = 90 * 24 * 3_600_000;
+/** Until the end of an execution that the database did not take is given to it again. */
+const END_PAUSE_MS = 1_000;
 
 type Id = { readonly workflow: string; readonly name: string };
 type Outcome = Pick<Execution, 'output' | 'error'> & { readonly state: ExecutionState };
@@ -115,14 +118,20 @@ export class LocalWorkflows implements Workflows {
   }
 
   async #run(id: Id, machine: RunnableMachine, input: Value, control: AbortController): Promise<void> {
+    const outcome = await this.#outcomeOf(id, machine, input, control);
+    while (!this.#keepEnd(id, outcome) && !this.#closed) await pause(END_PAUSE_MS);
+    this.#running.delete(keyOf(id));
+  }
+
+  /** Whether the database took it: else it says that the execution runs, which nobody would doubt before the next start. */
+  #keepEnd(id: Id, outcome: Outcome | undefined): boolean {
     try {
-      const outcome = await this.#outcomeOf(id, machine, input, control);
       if (outcome) this.#end(id, outcome);
       if (this.#read(id)?.state !== 'running') this.#tell(id);
+      return true;
     } catch (error) {
       this.#log.error('the end of an execution could not be kept', { ...id, error });
-    } finally {
-      this.#running.delete(keyOf(id));
+      return false;
     }
   }
 

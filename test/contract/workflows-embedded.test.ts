@@ -356,6 +356,40 @@ describe('embedded workflows over the life of a process', () => {
     await vi.waitFor(() => expect(second.ended).toMatchObject([{ name: 'job-1' }]), 10_000);
   });
 
+  /** Has the database refuse updates of executions of this world as `refuses` says, by their number. */
+  const refuseUpdates = ({ database }: LocalWorld, refuses: (update: number) => boolean) => {
+    let updates = 0;
+    database.function('refuse', () => {
+      updates += 1;
+      if (refuses(updates)) throw new Error('database or disk is full');
+      return null;
+    });
+    database.exec('CREATE TEMP TRIGGER refusing BEFORE UPDATE ON main.executions BEGIN SELECT refuse(); END');
+    return () => updates;
+  };
+
+  it('keeps and tells the end of an execution when the database refused it at first', async () => {
+    const world = open();
+    // The first is of its end, the third of its having been told.
+    refuseUpdates(world, (update) => update === 1 || update === 3);
+    await world.workflows.start({ workflow: 'one', name: 'job-1', input: { do: 'echo' } });
+    expect(await ending(world.workflows, 'one', 'job-1')).toMatchObject({ state: 'succeeded' });
+    await vi.waitFor(() => expect(world.ended).toMatchObject([{ name: 'job-1' }]), 10_000);
+    const untold = world.database.prepare('SELECT count(*) AS count FROM executions WHERE told = 0');
+    await vi.waitFor(() => expect(untold.get()).toEqual({ count: 0 }), 10_000);
+  });
+
+  it('closes though the database keeps no end, and tells of it at the next start', async () => {
+    const first = open();
+    const updates = refuseUpdates(first, () => true);
+    await first.workflows.start({ workflow: 'one', name: 'job-1', input: { do: 'echo' } });
+    await vi.waitFor(() => expect(updates()).toBeGreaterThan(1), 10_000);
+    await first.workflows.close();
+    const second = open();
+    await vi.waitFor(() => expect(second.ended).toMatchObject([{ name: 'job-1' }]), 10_000);
+    expect(await second.workflows.describe({ workflow: 'one', name: 'job-1' })).toMatchObject({ state: 'aborted' });
+  });
+
   it('closes within the grace of tasks that are deaf to their signal', async () => {
     const world = open();
     await world.workflows.start({ workflow: 'one', name: 'job-1', input: { do: 'spin', ms: 60_000 } });
