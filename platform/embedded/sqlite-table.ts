@@ -62,6 +62,8 @@ export class SqliteTable implements Table {
   async query(query: Query): Promise<Page> {
     checkQuery(query);
     const { sql, values } = this.#select(query);
+    // Whoever reads page after page doesn't keep the server from its other work.
+    if (query.cursor) await setImmediate();
     return orBusy(() => {
       const items: Item[] = [];
       let sizeBytes = 0;

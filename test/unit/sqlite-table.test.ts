@@ -15,6 +15,26 @@ describe('a table in SQLite', () => {
     expect(await table.purgeExpired(now)).toBe(0);
   });
 
+  it('lets other work in between the pages of a listing', async () => {
+    const table = new SqliteTable({ database: openDatabase(':memory:'), name: 'test' });
+    await table.putAll(Array.from({ length: 100 }, (_, n) => ({ pk: 'p', sk: String(n).padStart(5, '0') })));
+    let turns = 0;
+    const count = () => {
+      turns += 1;
+      turn = setImmediate(count);
+    };
+    let turn = setImmediate(count);
+    let cursor: string | undefined;
+    let pages = 0;
+    do {
+      ({ cursor } = await table.query({ pk: 'p', limit: 10, ...(cursor ? { cursor } : {}) }));
+      pages += 1;
+    } while (cursor);
+    clearImmediate(turn);
+    expect(pages).toBe(10);
+    expect(turns).toBeGreaterThanOrEqual(9);
+  });
+
   it('is one of several in a database, by its name', async () => {
     const database = openDatabase(':memory:');
     const [one, other] = ['one', 'other'].map((name) => new SqliteTable({ database, name }));
