@@ -95,7 +95,9 @@ async function runProgram(
     if (unwanted.signal.aborted) return undefined;
     if (end === 0) return parseResult(stdout);
     const message = end instanceof Error ? end.message : stderr.trim() || `the program ended with ${end}`;
-    return { error: { message: message.slice(0, MAX_MESSAGE_LENGTH), heals: end === EX_TEMPFAIL } };
+    // The cut may halve a character.
+    const told = message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
+    return { error: { message: told, heals: end === EX_TEMPFAIL } };
   } finally {
     clearInterval(heart);
   }

@@ -3,6 +3,7 @@ import { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { WorkflowEntry } from '../../contract/workflows.ts';
 import type { Value } from '../../platform/ports/table.ts';
+import { cutText } from '../runtime/text.ts';
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts';
 import {
   cancelled,
@@ -228,7 +229,7 @@ function createContext(
 
 /** An unknown error is a defect of the task; its message is its job's owner's to see. */
 function toDomainError(thrown: unknown): DomainError {
-  const message = (thrown instanceof Error ? thrown.message : String(thrown)).slice(0, MAX_MESSAGE_LENGTH);
+  const message = cutText(thrown instanceof Error ? thrown.message : String(thrown), MAX_MESSAGE_LENGTH);
   if (thrown instanceof DomainError && message === thrown.message) return thrown;
   return new DomainError(thrown instanceof DomainError ? thrown.code : 'InternalError', message, {}, { cause: thrown });
 }

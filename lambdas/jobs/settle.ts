@@ -5,6 +5,7 @@ import type { JobError } from '../../contract/jobs.ts';
 import { MAX_CONTINUATION_BYTES, MAX_LEGS } from '../../contract/limits.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionEnded } from '../../platform/ports/workflows.ts';
+import { cutText } from '../runtime/text.ts';
 import type { JobsDeps } from './deps.ts';
 import { dispatch, startExecution } from './dispatch.ts';
 import { hasLiveLease } from './leases.ts';
@@ -167,7 +168,7 @@ async function readLedger(deps: JobsDeps, job: JobRecord): Promise<Ledger> {
 /** Of an execution that ended before any task could record why: a timeout, a lost process, a wrong definition. */
 function executionError({ state, error }: Execution): JobError {
   if (!error) return { code: state === 'timed_out' ? 'States.Timeout' : 'States.Runtime', message: `it ${state}` };
-  return { code: error.name, message: causeMessage(error.cause).slice(0, MAX_MESSAGE_LENGTH) };
+  return { code: error.name, message: cutText(causeMessage(error.cause), MAX_MESSAGE_LENGTH) };
 }
 
 function causeMessage(cause: string): string {

@@ -452,6 +452,22 @@ describe('errors', () => {
   });
 });
 
+describe('bridge', () => {
+  it('tells as much as it may of what its program says, in whole characters', async () => {
+    const answers: unknown[] = [];
+    const commands = [{ id: 'cmd_1', type: 'verify', cursor: '1', listing_id: '7' }];
+    server.answers['GET /bridge/commands'] = () =>
+      answers.length === 0 ? { body: { items: commands, next_cursor: '1' } } : { status: 403, body: {} };
+    server.answers['POST /bridge/commands/cmd_1/answer'] = (_url, body) => {
+      answers.push(body);
+      return { status: 204 };
+    };
+    const program = "process.stderr.write('x'.repeat(1999) + '😀'); process.exitCode = 1";
+    await run(['bridge', '--journal', join(folder, 'journal'), '--', process.execPath, '-e', program]);
+    expect(answers).toEqual([{ error: { message: `${'x'.repeat(1_999)}\ufffd`, heals: false } }]);
+  });
+});
+
 describe('credentials', () => {
   const none = { MILLRACE_URL: '', MILLRACE_API_KEY: '' };
 

@@ -252,6 +252,17 @@ describe('runTask', () => {
     expect(world.logged).toContainEqual(expect.objectContaining({ message: 'task failed by a defect' }));
   });
 
+  test.each([
+    ['too long', `${'x'.repeat(1_999)}😀`],
+    ['not well-formed', '\ud800'],
+  ])('records an error whose text is %s', async (_, text) => {
+    const jobId = await world.started();
+    const run = world.run(jobId, 'step1', () => Promise.reject(new DomainError('InputDataError', text)));
+    const message = text.slice(0, 2_000).toWellFormed();
+    await expect(run).rejects.toMatchObject({ code: 'InputDataError', message });
+    expect(await task(jobId, 'step1')).toMatchObject({ state: 'failed', error: { code: 'InputDataError', message } });
+  });
+
   test('runs a failed task again', async () => {
     const jobId = await world.started();
     await expect(world.run(jobId, 'step1', () => Promise.reject(new Error('once')))).rejects.toThrow('once');

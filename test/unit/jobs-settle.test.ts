@@ -98,6 +98,17 @@ describe('settleExecution', () => {
     expect((await get(crashed)).error).toEqual({ code: 'Runtime.ExitError', message: 'exit status 137' });
   });
 
+  test.each([
+    ['too long', `${'x'.repeat(1_999)}😀`],
+    ['not well-formed', '\ud800'],
+  ])('fails a job whose execution ended with a text that is %s', async (_, cause) => {
+    const jobId = await world.started();
+    await world.end(jobId, 'failed', { error: { name: 'Runtime.ExitError', cause } });
+    const { state, error } = await get(jobId);
+    expect(state).toBe('failed');
+    expect(error?.message).toBe(cause.slice(0, 2_000).toWellFormed());
+  });
+
   test('begins the next attempt no earlier than the failure can heal', async () => {
     const busy = (retry_after_seconds: number) => async () => {
       throw new DomainError('MarketplaceBusyError', 'later', { retry_after_seconds });

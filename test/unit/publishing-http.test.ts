@@ -83,6 +83,15 @@ describe('a request to a marketplace', () => {
     await expect(open().get()).rejects.toThrow('invalid_token: … is no token');
   });
 
+  test.each([`${'x'.repeat(499)}😀`, '\ud800'])(
+    'tells at most 500 characters, and those well-formed',
+    async (error_description) => {
+      answers.push(status(400, { error_description }));
+      const told = error_description.slice(0, 500).toWellFormed();
+      await expect(open().get()).rejects.toThrow(`eBay answered GET /listing with 400: ${told}`);
+    },
+  );
+
   test('waits for the seconds of Retry-After, and ticks meanwhile', async () => {
     answers.push(status(429, {}, { 'retry-after': '1' }));
     const { get, ticks } = open();

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type * as z from 'zod/mini';
 import { DomainError } from '../../../contract/errors.ts';
+import { cutText } from '../../runtime/text.ts';
 import { problemsOf } from '../../runtime/validation.ts';
 
 /** A marketplace that asks for a longer pause is left until the job's next attempt. */
@@ -119,7 +120,7 @@ function checkAnswer(
     };
     return { status, body, read };
   }
-  const told = redact(messageOf(body) ?? text).slice(0, MAX_TOLD_LENGTH);
+  const told = cutText(redact(messageOf(body) ?? text), MAX_TOLD_LENGTH);
   const message = `${answered} with ${status}: ${told}`;
   const code =
     status >= 500 || status === 408 || status === 409

@@ -1,5 +1,6 @@
 import Papa from 'papaparse';
 import * as z from 'zod/mini';
+import { cutText } from '../../runtime/text.ts';
 import type { Line } from './lines.ts';
 import { MAX_LINE_BYTES } from './lines.ts';
 
@@ -73,7 +74,9 @@ function parseNdjson(line: string, rows: RowFormat, into: Float32Array, offset: 
 /** What the model gets is a float32, which 1e39 is too large for. */
 function problemOf(column: string | undefined, value: unknown, found: unknown): string {
   const problem = Number.isFinite(value) ? 'is too large for a float32' : 'is not a number';
-  return `${column} ${problem}: ${JSON.stringify(found ?? null).slice(0, 42)}`;
+  // What is nested may be so deep that it can't be told.
+  const told = typeof found === 'object' && found !== null ? 'something nested' : JSON.stringify(found ?? null);
+  return `${column} ${problem}: ${cutText(told, 42)}`;
 }
 
 function parseRecord(line: string): Record<string, unknown> | undefined {
