@@ -1,4 +1,5 @@
 import type { BatchId, JobId, TenantId } from '../../contract/common.ts';
+import { DomainError, errorHeals } from '../../contract/errors.ts';
 import type { BusEvent } from '../../contract/events.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
@@ -52,7 +53,15 @@ export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
     );
     const tenants = new Set(jobs.filter((job) => job.changes.some(wakesDispatch)).map((job) => job.tenantId));
     for (const tenantId of tenants) await dispatch(deps, tenantId);
-    for (const batch of await sweptBatches(deps, changes)) await sweepBatch(deps, batch);
+    for (const batch of await sweptBatches(deps, changes)) {
+      await sweepBatch(deps, batch).catch((error: unknown) => {
+        // A busy service is so for all, and the feed comes again. What else is wrong with a batch is left to reconcile: the
+        // changes of others don't wait for it.
+        if (error instanceof DomainError && errorHeals(error.code)) throw error;
+        const { tenant_id, batch_id } = batch;
+        deps.log.error('sweep failed', { tenant_id, batch_id, error });
+      });
+    }
     return undefined;
   };
 }

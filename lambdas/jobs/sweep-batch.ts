@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { DomainError, errorHeals } from '../../contract/errors.ts';
 import { CreateJob, type JobError } from '../../contract/jobs.ts';
 import type { Change } from '../../platform/ports/table.ts';
+import { findProblem } from '../runtime/json-body.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import { batchListKey, readLines } from './batches.ts';
 import { cancelJob } from './cancel-job.ts';
@@ -15,6 +16,7 @@ import {
   type BatchRecord,
   batchItemKey,
   batchKey,
+  jobKey,
   readJob,
 } from './records.ts';
 import { retryJob } from './retry-job.ts';
@@ -93,9 +95,14 @@ async function createItem(
     if (ok) await finishCreating(deps, asJob(job));
     return undefined;
   } catch (error) {
-    if (!(error instanceof DomainError) || errorHeals(error.code)) throw error;
-    return { code: error.code, message: error.message };
+    return refusalOf(error);
   }
+}
+
+/** Why an item fails; throws what may heal, and what is a defect. */
+function refusalOf(error: unknown): JobError {
+  if (!(error instanceof DomainError) || errorHeals(error.code)) throw error;
+  return { code: error.code, message: error.message };
 }
 
 const JobLine = z.object({ job: CreateJob });
@@ -107,6 +114,8 @@ function parseLine({ defaults }: BatchRecord, line: string): CreateJob {
   } catch {
     throw new DomainError('ValidationError', 'the line is not JSON');
   }
+  const problem = findProblem(given);
+  if (problem !== undefined) throw validationError([{ field: 'job', problem }]);
   const parsed = JobLine.safeParse({ job: isObject(given) ? { ...defaults, ...given } : given });
   if (!parsed.success) throw validationError(problemsOf(parsed.error, 'job'));
   return parsed.data.job;
@@ -130,10 +139,15 @@ async function cancelItems(deps: JobsDeps, batch: BatchRecord, end: number): Pro
 }
 
 async function retryItems(deps: JobsDeps, batch: BatchRecord, end: number): Promise<void> {
+  const { tenant_id } = batch;
   await eachItem(deps, batch, end, async (_index, item) => {
-    const job = item && 'job_id' in item ? await readJob(deps.table, batch.tenant_id, item.job_id) : undefined;
+    const job = item && 'job_id' in item ? await readJob(deps.table, tenant_id, item.job_id) : undefined;
     if (job?.state !== 'failed') return;
-    await retryJob(deps, batch.tenant_id, job.job_id).catch(unless('JobNotRetryableError'));
+    const { job_id, state, attempt } = job;
+    await retryJob(deps, tenant_id, job_id).catch(async (thrown: unknown) => {
+      const error = refusalOf(thrown);
+      await deps.table.write({ op: 'update', key: jobKey(tenant_id, job_id), if: { state, attempt }, set: { error } });
+    });
   });
 }
 

@@ -13,7 +13,7 @@ export function parseJsonBody(body: string | Uint8Array, contentType: string | u
     throw bodyProblem(`it must be sent with content-type: application/json, not ${contentType.slice(0, 100)}`);
   }
   const value = parse(body);
-  const problem = findProblem(value, 0);
+  const problem = findProblem(value);
   if (problem !== undefined) throw bodyProblem(problem);
   return value;
 }
@@ -32,7 +32,8 @@ function parse(body: string | Uint8Array): unknown {
   }
 }
 
-function findProblem(value: unknown, depth: number): string | undefined {
+/** Why no table could keep a parsed JSON value as it is. */
+export function findProblem(value: unknown, depth = 0): string | undefined {
   if (depth > MAX_DEPTH) return `it is nested more than ${MAX_DEPTH} deep`;
   if (typeof value === 'string') return value.isWellFormed() ? undefined : 'a text in it is not well-formed Unicode';
   if (typeof value === 'number') return isStorable(value) ? undefined : 'a number in it is too large or too small';

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
 import type { BatchId, JobId } from '../../contract/common.ts';
 import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { Write } from '../../platform/ports/table.ts';
 import type { JobsWorld } from '../support/jobs-world.ts';
-import { fileId, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';
+import { fileId, mortalTable, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';
 
 const line: WorkflowEntry = {
   name: 'line',
@@ -15,9 +16,14 @@ const line: WorkflowEntry = {
   tasks: {},
 };
 
+/** Takes any input. */
+const free: WorkflowEntry = { ...line, name: 'free', input: z.looseObject({}), plan: () => [{ step: 'step1' }] };
+
+let entries: Record<string, WorkflowEntry>;
 let world: JobsWorld;
 beforeEach(() => {
-  world = openJobsWorld({ entries: { line }, runningLimit: 100 });
+  entries = { line, free };
+  world = openJobsWorld({ entries, runningLimit: 100 });
 });
 afterEach(() => {
   world.close();
@@ -81,6 +87,24 @@ describe('a batch', () => {
     world.checkAtRest();
   });
 
+  it('leaves a job failed that cannot be retried, with the reason', async () => {
+    const { id } = await createBatch([jobOf(), { ...jobOf(), workflow: 'free' }]);
+    await world.drain();
+    const [gone, kept] = (await jobIds(id)) as [JobId, JobId];
+    await finish(gone, 'failed');
+    await finish(kept, 'failed');
+    delete entries.line;
+    await world.call('retryBatch', { params: { batch_id: id } });
+    await world.drain();
+    expect(await items(id)).toMatchObject([
+      { state: 'failed', error: { code: 'WorkflowNotFoundError' } },
+      { state: 'running' },
+    ]);
+    await finish(kept);
+    expect(await batch(id)).toMatchObject({ state: 'failed', completed: 1, failed: 1 });
+    world.checkAtRest();
+  });
+
   it('refuses items one by one, and tells why', async () => {
     const { id } = await createBatch([jobOf({ steps: 9 }), jobOf(), { ...jobOf(), workflow: 'unknown' }]);
     await world.drain();
@@ -121,6 +145,37 @@ describe('a batch', () => {
     expect((await createBatch([jobOf()], headers)).id).toBe(first.id);
     await expect(createBatch([jobOf(), jobOf()], headers)).rejects.toMatchObject({ code: 'IdempotencyConflictError' });
     await world.drain();
+  });
+
+  it('that cannot be swept fails neither the feed nor another batch, and reconcile goes on with it', async () => {
+    const { id } = await createBatch([jobOf()]);
+    const key = `tenant/${tenant}/batches/${id}.ndjson`;
+    await world.objects.delete(key);
+    const other = await createBatch([jobOf()]);
+    await world.drain();
+    expect((await batch(other.id)).state).toBe('running');
+    expect((await batch(id)).state).toBe('creating');
+    expect(world.logged).toContainEqual(expect.objectContaining({ level: 'error', message: 'sweep failed' }));
+    await world.objects.put({ key, body: Buffer.from(JSON.stringify(jobOf())), contentType: 'application/x-ndjson' });
+    world.clock.advance(61_000);
+    expect(await world.reconcile()).toMatchObject({ batches: 1, errors: 0 });
+    await world.drain();
+    expect((await batch(id)).state).toBe('running');
+  });
+
+  it('is swept on by the feed when the table was busy', async () => {
+    world.close();
+    let busy = true;
+    const isItem = (write: Write) => write.op === 'put' && write.item.sk.startsWith('ITEM#');
+    world = openJobsWorld({
+      entries,
+      wrapTable: (table) => mortalTable(table, (writes) => busy && writes.some(isItem)),
+    });
+    const { id } = await createBatch([jobOf()]);
+    await expect(world.drain()).rejects.toMatchObject({ code: 'ServiceBusyError' });
+    busy = false;
+    await world.drain();
+    expect((await batch(id)).state).toBe('running');
   });
 
   it('is finished by reconcile when its change was lost, and made once when changes come again', async () => {
@@ -169,6 +224,22 @@ describe('a batch of a file', () => {
     expect(await world.job(first?.job_id as JobId)).toMatchObject({ input: { steps: 2 }, max_retries: 1 });
     expect(await world.job(second?.job_id as JobId)).toMatchObject({ input: { steps: 1 }, max_retries: 1 });
     expect([third?.error?.code, fourth?.error?.code]).toEqual(['ValidationError', 'ValidationError']);
+  });
+
+  it('refuses lines that no table can keep, one by one', async () => {
+    const nested = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+    const inputs = [nested, '{"__proto__":{}}', '{"":1}', '{"a":1e300}', '{"a":"\\ud800"}', '{"a":1}'];
+    const lines = ['{"workflow":"\\ud800"}', ...inputs.map((input) => `{"workflow":"free","input":${input}}`)];
+    await world.objects.put({ key: 'list', body: Buffer.from(lines.join('\n')), contentType: 'text/plain' });
+    const file = { file_id: fileId, name: 'l', content_type: 'text/plain', object_key: 'list', checksum_crc64nvme: '' };
+    world.deps.findFile = async () => ({ ...file, size_bytes: 99 });
+    const { id } = (await world.call('createBatch', { body: { file_id: fileId } })).body;
+    await world.drain();
+    const refused = { state: 'failed', error: { code: 'ValidationError' } };
+    expect(await items(id)).toMatchObject([...lines.slice(1).map(() => refused), { state: 'running' }]);
+    await finish((await jobIds(id)).at(-1) as JobId);
+    expect(await batch(id)).toMatchObject({ state: 'failed', completed: 1, failed: lines.length - 1 });
+    world.checkAtRest();
   });
 
   it.each([
