@@ -4,7 +4,7 @@ import { DomainError } from '../../contract/errors.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { MAX_BATCH_BYTES, MAX_BATCH_JOBS, MIB } from '../../contract/limits.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
-import { findRequest } from '../runtime/idempotency.ts';
+import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { nextCursor, pageQuery } from '../runtime/listing.ts';
 import type { JobsDeps } from './deps.ts';
 import {
@@ -30,6 +30,7 @@ export const batchListKey = ({ tenant_id, batch_id }: Pick<BatchRecord, 'tenant_
 export async function createBatch(
   deps: JobsDeps,
   input: { tenantId: TenantId; body: CreateBatch; idempotencyKey: string | undefined },
+  tries = 1,
 ): Promise<{ batch: BatchRecord; created: boolean }> {
   const { tenantId, body, idempotencyKey: key } = input;
   const request = key === undefined ? undefined : await findRequest(deps, { tenantId, key, body, idField: 'batch_id' });
@@ -63,7 +64,7 @@ export async function createBatch(
   if (result.ok) return { batch, created: true };
   // Another request with the same key came first: the second look finds its batch.
   await deps.objects.delete(object.key);
-  return createBatch(deps, input);
+  return createBatch(deps, input, nextTry(tries));
 }
 
 /** What begins a sweep over all items, and has it found by reconcile. */

@@ -5,7 +5,7 @@ import type { CreateJob, FileRef } from '../../contract/jobs.ts';
 import { MAX_JOB_INPUT_BYTES } from '../../contract/limits.ts';
 import type { WorkflowEntry } from '../../contract/workflows.ts';
 import { type Item, MAX_TRANSACTION_WRITES } from '../../platform/ports/table.ts';
-import { findRequest } from '../runtime/idempotency.ts';
+import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import type { JobsDeps } from './deps.ts';
 import { createQueued, moveJob } from './move-job.ts';
@@ -22,6 +22,7 @@ interface CreateJobInput {
 export async function createJob(
   deps: JobsDeps,
   { tenantId, body, idempotencyKey }: CreateJobInput,
+  tries = 1,
 ): Promise<{ job: JobRecord; created: boolean }> {
   const request =
     idempotencyKey === undefined
@@ -40,7 +41,7 @@ export async function createJob(
   const atOnce = all.length <= MAX_TRANSACTION_WRITES;
   const result = await deps.table.transact(atOnce ? all : [{ op: 'put', item, unlessExists: true }, ...claim]);
   // Another request with the same key came first: the second look finds its job.
-  if (!result.ok) return createJob(deps, { tenantId, body, idempotencyKey });
+  if (!result.ok) return createJob(deps, { tenantId, body, idempotencyKey }, nextTry(tries));
 
   return { job: atOnce ? queued.created() : await finishCreating(deps, item), created: true };
 }

@@ -6,12 +6,14 @@ import type { Table, Write } from '../../platform/ports/table.ts';
 
 /** As the contract promises of `Idempotency-Key`. */
 const IDEMPOTENCY_SECONDS = 7 * 24 * 3_600;
+/** The second look at a key finds what the request that came first has made. */
+const MAX_TRIES = 5;
 
 interface IdempotentRequest {
   readonly tenantId: TenantId;
   readonly key: string;
   readonly body: object;
-  /** The attribute, and the detail of the error, that names what the request made. */
+  /** The attribute, and the detail of the error, that names what the request made; each route's keys are its own. */
   readonly idField: 'upload_id' | 'job_id' | 'batch_id' | 'product_id';
 }
 
@@ -27,7 +29,7 @@ export async function findRequest(
   { table, clock }: { readonly table: Table; readonly clock: Clock },
   { tenantId, key, body, idField }: IdempotentRequest,
 ): Promise<EarlierRequest> {
-  const row = { pk: `T#${tenantId}#K#${key}`, sk: 'KEY' };
+  const row = { pk: `T#${tenantId}#K#${key}`, sk: `KEY#${idField}` };
   const requestHash = hashOf(body);
   const nowSeconds = Math.floor(clock.now().getTime() / 1_000);
   const found = await table.get(row);
@@ -44,6 +46,12 @@ export async function findRequest(
     });
   }
   return { id: String(found[idField]), claim };
+}
+
+/** The number of the try that follows one whose claim failed; `ServiceBusyError` when there were enough. */
+export function nextTry(tries: number): number {
+  if (tries < MAX_TRIES) return tries + 1;
+  throw new DomainError('ServiceBusyError', 'other requests have this idempotency key; try again');
 }
 
 /** Of the values, whatever the order of their names. */

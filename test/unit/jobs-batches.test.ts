@@ -147,6 +147,30 @@ describe('a batch', () => {
     await world.drain();
   });
 
+  it('has an idempotency key of its own, whatever a job was created under, and free again after a week', async () => {
+    const headers = { 'idempotency-key': 'nightly' };
+    const job = await world.call('createJob', { body: jobOf(), headers: headers as never });
+    const first = await createBatch([jobOf()], headers);
+    expect((await createBatch([jobOf()], headers)).id).toBe(first.id);
+    expect((await world.call('createJob', { body: jobOf(), headers: headers as never })).body.id).toBe(job.body.id);
+    world.clock.advance(8 * 24 * 3_600_000);
+    expect((await createBatch([jobOf(), jobOf()], headers)).id).not.toBe(first.id);
+    await world.drain();
+  });
+
+  it('gives up when others have its idempotency key each time it looks', async () => {
+    world.close();
+    const refuse = async () => ({ ok: false, failed: [] }) as const;
+    world = openJobsWorld({
+      entries,
+      wrapTable: (table) => ({ ...mortalTable(table, () => false), transact: refuse }),
+    });
+    const headers = { 'idempotency-key': 'again' } as never;
+    const busy = { code: 'ServiceBusyError' };
+    await expect(createBatch([jobOf()], headers)).rejects.toMatchObject(busy);
+    await expect(world.call('createJob', { body: jobOf(), headers })).rejects.toMatchObject(busy);
+  });
+
   it('that cannot be swept fails neither the feed nor another batch, and reconcile goes on with it', async () => {
     const { id } = await createBatch([jobOf()]);
     const key = `tenant/${tenant}/batches/${id}.ndjson`;
