@@ -48,7 +48,10 @@ export class Batches {
     return this.#api.call('listBatches', { query });
   }
 
-  /** A batch's jobs in order; with `state: 'failed'`, also the items that were refused. */
+  /**
+   * A batch's jobs in order; with `state: 'failed'`, also the items that were refused. A page of one state may be empty and
+   * yet have a `next_cursor`: `paginate` goes on.
+   */
   items(batchId: string, query: ListBatchItems = {}): Promise<Page<BatchItem>> {
     return this.#api.call('listBatchItems', { params: { batch_id: batchId }, query });
   }

@@ -5,7 +5,7 @@ import type { JobState } from '../../contract/jobs.ts';
 import { MAX_BATCH_BYTES, MAX_BATCH_JOBS, MIB } from '../../contract/limits.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
-import { nextCursor, pageQuery } from '../runtime/listing.ts';
+import { MAX_PAGES_READ, nextCursor, pageQuery } from '../runtime/listing.ts';
 import type { JobsDeps } from './deps.ts';
 import {
   asBatch,
@@ -149,7 +149,7 @@ async function beginSweep(deps: JobsDeps, batch: BatchRecord, sweep: SweepKind):
   return result.ok && result.item ? asBatch(result.item) : undefined;
 }
 
-/** The items of a page that match; pages without any are passed over. */
+/** The items of a page that match; some pages without any are passed over, and then there may be only a cursor. */
 export async function listBatchItems(
   deps: JobsDeps,
   { tenant_id, batch_id }: BatchRecord,
@@ -157,11 +157,11 @@ export async function listBatchItems(
 ): Promise<{ items: BatchItem[]; next_cursor?: string }> {
   const { pk } = batchKey(tenant_id, batch_id);
   let { cursor } = query;
-  for (;;) {
+  for (let read = 1; ; read += 1) {
     const page = await deps.table.query({ ...pageQuery({ limit: query.limit, cursor }), pk, prefix: 'ITEM#' });
     const all = await Promise.all(page.items.map((item) => itemView(deps, tenant_id, asBatchItem(item))));
     const items = all.filter(({ state }) => query.state === undefined || state === query.state);
-    if (items.length > 0 || !page.cursor) return { items, ...nextCursor(page) };
+    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, ...nextCursor(page) };
     cursor = page.cursor;
   }
 }

@@ -1,7 +1,7 @@
 import type { Item, Page, Query, Table } from '../../platform/ports/table.ts';
 
 /** Pages that one listing reads at most to find items that its filter lets through. */
-const MAX_PAGES_READ = 20;
+export const MAX_PAGES_READ = 20;
 
 interface PageAsked {
   readonly limit: number;

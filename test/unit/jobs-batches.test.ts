@@ -171,6 +171,17 @@ describe('a batch', () => {
     await expect(world.call('createJob', { body: jobOf(), headers })).rejects.toMatchObject(busy);
   });
 
+  it('lists its items in a bounded time, and goes on at the cursor when none matched', async () => {
+    const { id } = await createBatch([...Array.from({ length: 30 }, () => jobOf()), jobOf({ steps: 9 })]);
+    await world.drain();
+    const query = { limit: 1, state: 'failed' } as const;
+    const { items: none, next_cursor: cursor } = (
+      await world.call('listBatchItems', { params: { batch_id: id }, query })
+    ).body;
+    expect(none).toEqual([]);
+    expect(await items(id, { ...query, cursor })).toMatchObject([{ index: 30 }]);
+  });
+
   it('that cannot be swept fails neither the feed nor another batch, and reconcile goes on with it', async () => {
     const { id } = await createBatch([jobOf()]);
     const key = `tenant/${tenant}/batches/${id}.ndjson`;
