@@ -85,6 +85,8 @@ test('an NDJSON line needs a number for every feature', () => {
   expect(parseRow('{"b": 4, "a": 3}', format, features, 0)).toBeUndefined();
   expect([...features]).toEqual([3, 4]);
   expect(parseRow('{"a": 3}', format, features, 0)).toBe('b is not a number: null');
+  const deep = `{"a": 3, "b": ${'['.repeat(50_000)}${']'.repeat(50_000)}}`;
+  expect(parseRow(deep, format, features, 0)).toBe('b is not a number: something nested');
   expect(parseRow('{"a": 3, "b": 1e39}', format, features, 0)).toBe('b is too large for a float32: 1e+39');
   expect(parseRow('{', format, features, 0)).toBe('not a JSON object');
 });
