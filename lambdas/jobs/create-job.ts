@@ -10,7 +10,7 @@ import { problemsOf, validationError } from '../runtime/validation.ts';
 import type { JobsDeps } from './deps.ts';
 import { createQueued, moveJob } from './move-job.ts';
 import { type JobRecord, jobKey, jobListPk, readJob, stateIndex, timeOf } from './records.ts';
-import { addTasks, putTasks, stepOrders, type TasksToAdd } from './tasks.ts';
+import { addTasks, jobSteps, putTasks, stepOrders, type TasksToAdd, workflowSteps } from './tasks.ts';
 
 interface CreateJobInput {
   readonly tenantId: TenantId;
@@ -49,7 +49,8 @@ export async function createJob(
 /** A job as it is before it is queued: its input is checked, and its files are found. */
 export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob) {
   const entry = findEntry(deps, body.workflow);
-  const given = parseInput(entry, body);
+  checkSize(body);
+  const given = parseInput(entry, body.input);
   const input = entry.context ? await deps.contexts[entry.context](tenantId, given) : given;
   const files = await findFiles(deps, tenantId, entry, input);
   const jobId = `job_${deps.clock.newId()}` as JobId;
@@ -66,6 +67,7 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
     input: input as JobRecord['input'],
     files,
     planned_tasks: entry.plan(input).length,
+    steps: workflowSteps(entry, input),
     attempt: 1,
     leg: 1,
     interruptions: 0,
@@ -87,17 +89,33 @@ export async function finishCreating(deps: JobsDeps, job: JobRecord): Promise<Jo
   return (await readJob(deps.table, job.tenant_id, job.job_id)) ?? job;
 }
 
-/** Adds what is not there yet of the tasks that the job's workflow plans; answers how many it plans. */
-export async function addPlannedTasks(deps: JobsDeps, job: JobRecord, now: Date): Promise<number> {
-  const planned = plannedTasks(deps, job, now);
+/** Adds what is not there yet of the tasks that the job's workflow plans; answers what the job is to keep of that. */
+export async function addPlannedTasks(deps: JobsDeps, job: JobRecord, now: Date) {
+  const { steps, ...planned } = plannedTasks(deps, job, now);
   await addTasks(deps.table, planned);
-  return planned.tasks.length;
+  return { steps, planned_tasks: planned.tasks.length };
 }
 
-function plannedTasks(deps: JobsDeps, job: JobRecord, now: Date): TasksToAdd {
-  const { tenant_id: tenantId, job_id: jobId, workflow, input } = job;
+/** Adds the tasks, and to a running job the steps, that its workflow has gained. Safe to repeat. */
+export async function addGainedSteps(deps: JobsDeps, job: JobRecord): Promise<void> {
+  if (!job.steps) return;
+  const { steps, ...planned } = plannedTasks(deps, job, deps.clock.now());
+  const gained = new Set(steps.slice(job.steps.length));
+  if (gained.size === 0) return;
+  await addTasks(deps.table, { ...planned, tasks: planned.tasks.filter(({ step }) => gained.has(step)) });
+  const { tenant_id, job_id, attempt, leg } = job;
+  const key = jobKey(tenant_id, job_id);
+  // If it has been cancelled since, its next attempt does the same.
+  await deps.table.write({ op: 'update', key, if: { state: 'running', attempt, leg }, set: { steps } });
+}
+
+function plannedTasks(deps: JobsDeps, job: JobRecord, now: Date): TasksToAdd & { readonly steps: readonly string[] } {
+  const { tenant_id: tenantId, job_id: jobId, workflow } = job;
   const entry = findEntry(deps, workflow);
-  return { tenantId, jobId, orderOf: stepOrders(entry, input), tasks: entry.plan(input), now };
+  // The definition may have changed since the job was created.
+  const input = parseInput(entry, job.input);
+  const steps = jobSteps(entry, job, input);
+  return { tenantId, jobId, steps, orderOf: stepOrders(steps), tasks: entry.plan(input), now };
 }
 
 function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {
@@ -109,12 +127,15 @@ function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {
   });
 }
 
-function parseInput(entry: WorkflowEntry, body: CreateJob): Record<string, unknown> {
+function checkSize(body: CreateJob): void {
   const bytes = Buffer.byteLength(JSON.stringify(body.input));
   if (bytes > MAX_JOB_INPUT_BYTES) {
     throw new DomainError('PayloadTooLargeError', `input has ${bytes} bytes; ${MAX_JOB_INPUT_BYTES} are allowed`);
   }
-  const parsed = z.object({ input: entry.input }).safeParse({ input: body.input });
+}
+
+function parseInput(entry: WorkflowEntry, input: CreateJob['input']): Record<string, unknown> {
+  const parsed = z.object({ input: entry.input }).safeParse({ input });
   if (!parsed.success) throw validationError(problemsOf(parsed.error, 'input'));
   return parsed.data.input;
 }

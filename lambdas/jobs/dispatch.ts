@@ -1,5 +1,6 @@
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError, errorHeals } from '../../contract/errors.ts';
+import { addGainedSteps } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
 import { moveJob } from './move-job.ts';
 import { executionName, type JobRecord, queueKey, queuePk, readJob, slotsKey } from './records.ts';
@@ -60,6 +61,7 @@ export async function startExecution(deps: JobsDeps, job: JobRecord): Promise<vo
     ...(continued === undefined ? {} : { continued: JSON.parse(continued) }),
   };
   try {
+    await addGainedSteps(deps, job);
     await deps.workflows.start({ workflow, name, input });
   } catch (error) {
     if (!(error instanceof DomainError) || errorHeals(error.code)) throw error;

@@ -20,6 +20,8 @@ export type JobRecord = {
   readonly input: { readonly [field: string]: Value };
   readonly files: Readonly<Record<string, FileRef>>;
   readonly planned_tasks: number;
+  /** In the order that tasks' keys have; a job from before this was kept has its workflow's. */
+  readonly steps?: readonly string[];
   readonly attempt: number;
   /** Executions of an attempt follow each other as its legs, from 1. */
   readonly leg: number;

@@ -14,11 +14,11 @@ export async function retryJob(deps: JobsDeps, tenantId: TenantId, jobId: JobId)
     throw new DomainError('JobNotRetryableError', `job ${jobId} is ${job.state}`, { state: job.state });
   }
   // The definition may plan more than it did, and a job that was cancelled while it was being created has no tasks yet.
-  const tasks = await addPlannedTasks(deps, job, deps.clock.now());
+  const planned = await addPlannedTasks(deps, job, deps.clock.now());
   const { set, remove } = newAttempt(job);
   const moved = await moveJob(deps, job, 'retry', {
     // The automatic retries begin anew, too.
-    set: { ...set, planned_tasks: tasks, retry_count: 0 },
+    set: { ...set, ...planned, retry_count: 0 },
     remove: [...remove, 'error'],
   });
   return moved.outcome === 'moved' ? moved.job : retryJob(deps, tenantId, jobId);

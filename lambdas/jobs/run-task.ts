@@ -19,7 +19,7 @@ import { claimTask, closeTask, restTask } from './leases.ts';
 import { createOnce } from './once.ts';
 import { artifactKey, type JobRecord } from './records.ts';
 import type { TaskContext, TaskDefinition, WaitDefinition } from './task-api.ts';
-import { addTasks, addUp, checkResult, eachTask, readOutputs, stepOrders, taskId, taskKey } from './tasks.ts';
+import { addTasks, addUp, checkResult, eachTask, jobSteps, readOutputs, stepOrders, taskId, taskKey } from './tasks.ts';
 
 /** The longest a task may compute without a tick. */
 const MAX_COMPUTING_MS = 500;
@@ -47,13 +47,13 @@ export type RunTask = (task: TaskDefinition | WaitDefinition, payload: unknown, 
 export function createTaskRunner(deps: TaskDeps): RunTask {
   const orders = new Map<string, OrderOf>();
 
-  /** It follows from the job's input, which stays as it is. */
+  /** The job keeps its steps, and what its workflow has gained since comes behind them. */
   async function findOrder({ workflow }: TaskDefinition, execution: ExecutionRef): Promise<OrderOf> {
     const known = orders.get(execution.job_id);
     if (known) return known;
-    const { job_id, input } = await readRunningJob(deps.table, execution);
-    const orderOf = stepOrders(workflow, workflow.input.parse(input));
-    orders.set(job_id, orderOf);
+    const job = await readRunningJob(deps.table, execution);
+    const orderOf = stepOrders(jobSteps(workflow, job, workflow.input.parse(job.input)));
+    orders.set(job.job_id, orderOf);
     const oldest = orders.keys().next().value;
     if (orders.size > MAX_REMEMBERED_JOBS && oldest !== undefined) orders.delete(oldest);
     return orderOf;

@@ -11,7 +11,7 @@ import { dispatch, startExecution } from './dispatch.ts';
 import { hasLiveLease } from './leases.ts';
 import { moveJob, newAttempt } from './move-job.ts';
 import { type Counts, type JobRecord, parseExecutionName, readJob } from './records.ts';
-import { addMeasures, eachTask } from './tasks.ts';
+import { addMeasures, eachTask, workflowSteps } from './tasks.ts';
 
 /** A job whose executions are aborted again and again, as by a task that takes the whole process down, fails. */
 const MAX_INTERRUPTIONS = 20;
@@ -123,7 +123,12 @@ async function endJob(deps: JobsDeps, job: JobRecord, execution: Execution): Pro
   if (execution.state !== 'succeeded' || ledger.error) {
     return failJob(deps, job, ledger.error ?? executionError(execution), ledger.retryAfterSeconds);
   }
-  const moved = await moveJob(deps, job, 'complete', { set: { final_counts: ledger.counts } });
+  const { left, counts } = ledger;
+  const entry = deps.entries[job.workflow];
+  const steps = left.length > 0 && entry ? workflowSteps(entry, job.input) : [];
+  // Tasks that were not completed before their step left the workflow never will be.
+  const total = counts.completed + left.filter((step) => steps.includes(step)).length;
+  const moved = await moveJob(deps, job, 'complete', { set: { final_counts: { ...counts, total } } });
   return moved.outcome === 'moved';
 }
 
@@ -142,7 +147,9 @@ async function failJob(deps: JobsDeps, job: JobRecord, error: JobError, retryAft
 interface Ledger {
   readonly error?: JobError;
   readonly retryAfterSeconds: number;
-  readonly counts: Counts;
+  /** The step of each task that is not completed. */
+  readonly left: readonly string[];
+  readonly counts: Omit<Counts, 'total'>;
 }
 
 /** What the tasks say: the first that failed in this attempt, and how many are done. */
@@ -150,19 +157,21 @@ async function readLedger(deps: JobsDeps, job: JobRecord): Promise<Ledger> {
   let error: JobError | undefined;
   let retryAfterSeconds = 0;
   let completed = 0;
-  let total = 0;
+  const left: string[] = [];
   const detail: Record<string, number> = {};
   for await (const task of eachTask(deps.table, job.tenant_id, job.job_id)) {
-    total += 1;
     if (task.state === 'completed') {
       completed += 1;
       addMeasures(detail, task);
-    } else if (task.state === 'failed' && task.job_attempt === job.attempt && task.error) {
+      continue;
+    }
+    left.push(task.step);
+    if (task.state === 'failed' && task.job_attempt === job.attempt && task.error) {
       error ??= { ...task.error, task: task.task_id };
       retryAfterSeconds = Math.max(retryAfterSeconds, task.retry_after_seconds ?? 0);
     }
   }
-  return { ...(error ? { error } : {}), retryAfterSeconds, counts: { completed, total, detail } };
+  return { ...(error ? { error } : {}), retryAfterSeconds, left, counts: { completed, detail } };
 }
 
 /** Of an execution that ended before any task could record why: a timeout, a lost process, a wrong definition. */

@@ -10,7 +10,7 @@ import {
   type Value,
   type Write,
 } from '../../platform/ports/table.ts';
-import { asTask, jobKey, type TaskRecord } from './records.ts';
+import { asTask, type JobRecord, jobKey, type TaskRecord } from './records.ts';
 
 const LEDGER_PAGE = 200;
 
@@ -19,13 +19,26 @@ export function taskId(step: string, item?: number): string {
   return item === undefined ? step : `${step}-${item}`;
 }
 
-/** The place of each step in its workflow, from 1: the ledger sorts by it. */
-export function stepOrders(entry: WorkflowEntry, input: Record<string, unknown>): (step: string) => number {
-  const steps = entry.steps ?? entry.plan(input).map((task) => task.step);
-  const orders = new Map([...new Set(steps)].map((step, index) => [step, index + 1]));
+/** The steps of a workflow in their order, which may change as its definition does. */
+export function workflowSteps(entry: WorkflowEntry, input: Record<string, unknown>): readonly string[] {
+  return [...new Set(entry.steps ?? entry.plan(input).map((task) => task.step))];
+}
+
+/** The steps of a job in their order: those that it has keep their places, and new ones of its workflow come behind them. */
+export function jobSteps(
+  entry: WorkflowEntry,
+  { steps = [] }: Pick<JobRecord, 'steps'>,
+  input: Record<string, unknown>,
+): readonly string[] {
+  return [...new Set([...steps, ...workflowSteps(entry, input)])];
+}
+
+/** The place of each step of a job, from 1: the ledger sorts by it. */
+export function stepOrders(steps: readonly string[]): (step: string) => number {
+  const orders = new Map(steps.map((step, index) => [step, index + 1]));
   return (step) => {
     const order = orders.get(step);
-    if (order === undefined) throw new Error(`step ${step} is not among the steps of workflow ${entry.name}`);
+    if (order === undefined) throw new Error(`step ${step} is not among the steps of its workflow`);
     return order;
   };
 }
