@@ -34,8 +34,13 @@ export async function findFiles(source: UploadSource): Promise<FoundFile[]> {
   }
   const path = source.fullPath.replace(/^\//, '');
   if (source.isDirectory) {
-    const entries = await entriesOf(source as FileSystemDirectoryEntry);
-    return (await Promise.all(entries.map(findFiles))).flat();
+    try {
+      const entries = await entriesOf(source as FileSystemDirectoryEntry);
+      return (await Promise.all(entries.map(findFiles))).flat();
+    } catch (error) {
+      // It fails alone, when its turn comes: what is in the folders beside it is sent.
+      return [{ path, sizeBytes: 0, open: () => Promise.reject(error) }];
+    }
   }
   const file = await fileOf(source as FileSystemFileEntry).catch(() => undefined);
   return [{ path, sizeBytes: file?.size ?? 0, open: () => openSource(source) }];
