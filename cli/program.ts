@@ -123,7 +123,7 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .command('download')
     .description('download a file and compare it with its receipt')
     .argument('<file-id>')
-    .option('-o, --output <path>', 'where to; the file’s own name here when left out')
+    .option('-o, --output <path>', 'where to: a file, or a folder for the file under its own name; here when left out')
     .action(action(download));
   program
     .command('verify')

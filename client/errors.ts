@@ -14,6 +14,8 @@ export type ClientErrorCode =
   | 'FileChangedError'
   /** The file cannot be read. */
   | 'FileUnreadableError'
+  /** The file that a download is to become cannot be written. */
+  | 'FileUnwritableError'
   /** A downloaded file differs from its receipt. */
   | 'DownloadMismatchError';
 

@@ -1,5 +1,5 @@
-import { access } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { basename, join, sep } from 'node:path';
 import {
   downloadFile,
   type Millrace,
@@ -107,14 +107,14 @@ export async function showUsage({ output, connect }: Session): Promise<ExitCode>
   return EXIT.ok;
 }
 
-/** Without a path the file gets its own name here, unless there is one already. */
 export async function download(
   { output, connect, signal }: Session,
   fileId: string,
   { output: path }: { readonly output?: string },
 ): Promise<ExitCode> {
   const millrace = await connect();
-  const target = path ?? (await freeName((await millrace.files.get(fileId)).name));
+  const isPath = path !== undefined && !(await isFolder(path));
+  const target = isPath ? path : await freeName(path ?? '', (await millrace.files.get(fileId)).name);
   const progress = showProgress(output, basename(target));
   try {
     const file = await downloadFile(millrace, fileId, target, {
@@ -136,13 +136,22 @@ export async function download(
   }
 }
 
-async function freeName(name: string): Promise<string> {
-  const target = basename(name);
-  const taken = await access(target).then(
-    () => true,
-    () => false,
-  );
-  if (taken) throw new UsageError(`${target} exists already: say with -o where the file is to go`);
+async function isFolder(path: string): Promise<boolean> {
+  if (path.endsWith('/') || path.endsWith(sep)) return true;
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+}
+
+/** The file's own name in the folder, unless there is one already. */
+async function freeName(folder: string, name: string): Promise<string> {
+  // It leads to no other folder.
+  const ownName = basename(name);
+  if (['', '.', '..'].includes(ownName)) {
+    throw new UsageError(`a file cannot be named '${name}' here: say with -o where the file is to go`);
+  }
+  const target = join(folder, ownName);
+  if (await stat(target).catch(() => undefined)) {
+    throw new UsageError(`${target} exists already: say with -o where the file is to go`);
+  }
   return target;
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
 import { abortedError, MillraceError, networkError, readRetryAfter } from '../errors.ts';
 import type { Millrace } from '../index.ts';
@@ -18,7 +19,8 @@ export interface DownloadOptions {
 
 /**
  * Downloads a file to `path` and compares it with its receipt. The bytes go to a file beside it that takes the name only
- * when they are right: `DownloadMismatchError` leaves `path` as it was.
+ * when they are right: `DownloadMismatchError` leaves `path` as it was. `FileUnwritableError`, before a byte is asked for,
+ * when `path` is a folder or nothing can be written there.
  */
 export async function downloadFile(
   millrace: Pick<Millrace, 'files'>,
@@ -28,8 +30,9 @@ export async function downloadFile(
 ): Promise<File> {
   const file = await millrace.files.get(fileId);
   const aside = `${path}.${randomUUID().slice(0, 8)}.part`;
+  const output = await openAside(path, aside);
   try {
-    const checksum = await receive(millrace, file, aside, options);
+    const checksum = await receive(millrace, file, output, options);
     if (checksum !== file.receipt.checksum_crc64nvme) {
       throw new MillraceError('DownloadMismatchError', 'the bytes that arrived differ from the receipt');
     }
@@ -40,19 +43,32 @@ export async function downloadFile(
   }
 }
 
-/** Writes the bytes to `path`, by as many range requests as it takes; resolves with their checksum. */
+/** What will not do at the end is refused here. */
+async function openAside(path: string, aside: string): Promise<FileHandle> {
+  const there = await stat(path).catch(() => undefined);
+  if (path === '' || (there && !there.isFile())) {
+    throw new MillraceError('FileUnwritableError', `'${path}' is not the path of a file: say its name, too`);
+  }
+  const folder = dirname(path);
+  return open(aside, 'wx').catch(async (cause: NodeJS.ErrnoException) => {
+    const hasFolder = (await stat(folder).catch(() => undefined))?.isDirectory();
+    const reason = hasFolder ? cause.code : `there is no folder ${folder}`;
+    throw new MillraceError('FileUnwritableError', `${path} cannot be written: ${reason}`, { cause });
+  });
+}
+
+/** Writes the bytes to `output` and closes it, by as many range requests as it takes; resolves with their checksum. */
 async function receive(
   millrace: Pick<Millrace, 'files'>,
   file: File,
-  path: string,
+  output: FileHandle,
   { onProgress, onRetry, signal, retrySeconds = 120 }: DownloadOptions,
 ): Promise<string> {
   const bytesTotal = file.receipt.size_bytes;
-  const hash = await createCrc64Nvme();
-  const output = await open(path, 'wx');
   let bytesReceived = 0;
   let retries = new Retries({ seconds: retrySeconds, attempts: 3 });
   try {
+    const hash = await createCrc64Nvme();
     while (bytesReceived < bytesTotal) {
       const before = bytesReceived;
       try {

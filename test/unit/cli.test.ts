@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { downloadFile, Millrace } from '../../client/index.ts';
 import { type ScriptedServer, startScriptedServer, TEST_KEY } from '../support/scripted-server.ts';
 
 const PART = 64 * 1024;
@@ -221,9 +222,56 @@ describe('files', () => {
 
   it('overwrites no file that it was not told to', async () => {
     const { id } = await uploaded();
-    const { exit, stderr } = await run(['download', id]);
-    expect(exit).toBe(2);
-    expect(stderr).toContain('rows.bin exists already');
+    for (const args of [[], ['-o', '.']]) {
+      const { exit, stderr } = await run(['download', id, ...args]);
+      expect(exit).toBe(2);
+      expect(stderr).toContain('rows.bin exists already');
+    }
+  });
+
+  it('downloads into a folder under the file’s own name, which cannot lead out of it', async () => {
+    const { id, bytes } = await uploaded();
+    for (const path of ['slashed', 'plain']) await mkdir(join(folder, path));
+    const { stdout } = await run(['download', id, '-o', 'slashed/']);
+    expect(stdout).toContain(join('slashed', 'rows.bin'));
+    expect((await run(['download', id, '-o', 'plain'])).exit).toBe(0);
+    for (const path of ['slashed', 'plain']) {
+      expect(await readdir(join(folder, path))).toEqual(['rows.bin']);
+      expect(await readFile(join(folder, path, 'rows.bin'))).toEqual(bytes);
+    }
+    const [session] = server.sessions.values();
+    const rename = (name: string) => Object.assign(session?.init ?? {}, { name });
+    rename('../../other.bin');
+    expect((await run(['download', id, '-o', 'plain'])).exit).toBe(0);
+    expect(await readdir(join(folder, 'plain'))).toEqual(['other.bin', 'rows.bin']);
+    for (const name of ['a/..', '/']) {
+      rename(name);
+      const { exit, stderr } = await run(['download', id, '-o', 'plain']);
+      expect([name, exit]).toEqual([name, 2]);
+      expect(stderr).toContain('say with -o');
+    }
+  });
+
+  it('refuses what cannot become the file before the transfer, in a sentence', async () => {
+    const { id } = await uploaded();
+    await mkdir(join(folder, 'taken', 'rows.bin'), { recursive: true });
+    const refused = {
+      'nowhere/': 'there is no folder nowhere',
+      'rows.bin/': 'there is no folder rows.bin',
+      taken: 'exists',
+    };
+    for (const [path, sentence] of Object.entries(refused)) {
+      const { exit, stderr } = await run(['-q', 'download', id, '-o', path]);
+      expect([path, exit]).not.toEqual([path, 0]);
+      expect(stderr).toContain(sentence);
+    }
+    const millrace = new Millrace({ url: server.url, apiKey: TEST_KEY });
+    for (const path of ['', '.', './', 'none/', 'none/copy.bin', 'rows.bin/copy.bin', 'x'.repeat(250)]) {
+      const refusal = downloadFile(millrace, id, path && `${folder}/${path}`);
+      await expect(refusal).rejects.toMatchObject({ code: 'FileUnwritableError' });
+    }
+    expect(server.trace).not.toContain('get bytes');
+    expect((await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
   it('verifies a local file by the receipt, and answers 1 when it differs', async () => {
