@@ -4,7 +4,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import type { BridgeAnswer, BridgeCommand, Millrace } from '../../client/index.ts';
+import { type BridgeAnswer, type BridgeCommand, type Millrace, MillraceError } from '../../client/index.ts';
 import { EXIT, type ExitCode } from '../exit.ts';
 import type { Session } from '../session.ts';
 
@@ -37,12 +37,14 @@ export async function runBridge(
     });
     after = next_cursor ?? after;
     for (const command of items) {
-      const answer = await answerTo(millrace, command, { program, journal, signal });
+      const note = join(journal, `${command.id}.json`);
+      const answer = await answerTo(millrace, command, { program, note, signal });
       if (!answer) continue;
-      await millrace.bridge.answer(command.id, answer);
+      const sent = await sendAnswer(millrace, command.id, answer, note);
+      if (sent !== answer) output.error(`${command.id}: ${sent.error?.message}; it is kept in ${note}.refused`);
       output.result(
-        { type: 'command', command_id: command.id, ...answer },
-        `${command.id} ${answer.error?.message ?? 'done'}`,
+        { type: 'command', command_id: command.id, ...sent },
+        `${command.id} ${sent.error?.message ?? 'done'}`,
       );
     }
   }
@@ -51,18 +53,39 @@ export async function runBridge(
 
 interface Doing {
   readonly program: readonly string[];
-  readonly journal: string;
+  /** Where the command's result is noted. */
+  readonly note: string;
   readonly signal: AbortSignal;
 }
 
 /** Of a command that was done before: what it gave then. Undefined when nobody wants it any more. */
 async function answerTo(millrace: Millrace, command: BridgeCommand, doing: Doing): Promise<BridgeAnswer | undefined> {
-  const note = join(doing.journal, `${command.id}.json`);
-  const done = await readFile(note, 'utf8').catch(() => undefined);
+  const done = await readFile(doing.note, 'utf8').catch(() => undefined);
   if (done !== undefined) return { result: JSON.parse(done) as Record<string, unknown> };
   const answer = await runProgram(millrace, command, doing);
-  if (answer?.result) await writeWhole(note, JSON.stringify(answer.result));
+  if (answer?.result) await writeWhole(doing.note, JSON.stringify(answer.result));
   return answer;
+}
+
+/** The answer as the server took it: instead of a result that it refuses, an error that says why. */
+async function sendAnswer(
+  millrace: Millrace,
+  commandId: string,
+  answer: BridgeAnswer,
+  note: string,
+): Promise<BridgeAnswer> {
+  try {
+    await millrace.bridge.answer(commandId, answer);
+    return answer;
+  } catch (error) {
+    const refused = error instanceof MillraceError && (error.status === 400 || error.status === 413);
+    if (answer.error || !refused) throw error;
+    // Without its note, the program does the command once more when the job is retried, and may be mended by then.
+    await rename(note, `${note}.refused`);
+    const instead = failure(`the program’s result was refused: ${error.message}`);
+    await millrace.bridge.answer(commandId, instead);
+    return instead;
+  }
 }
 
 /** The program gets the command on its standard input and prints the result; both are JSON. */
@@ -95,9 +118,7 @@ async function runProgram(
     if (unwanted.signal.aborted) return undefined;
     if (end === 0) return parseResult(stdout);
     const message = end instanceof Error ? end.message : stderr.trim() || `the program ended with ${end}`;
-    // The cut may halve a character.
-    const told = message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
-    return { error: { message: told, heals: end === EX_TEMPFAIL } };
+    return failure(message, end === EX_TEMPFAIL);
   } finally {
     clearInterval(heart);
   }
@@ -105,10 +126,19 @@ async function runProgram(
 
 function parseResult(stdout: string): BridgeAnswer {
   try {
-    return { result: JSON.parse(stdout) as Record<string, unknown> };
+    const result: unknown = JSON.parse(stdout);
+    if (typeof result === 'object' && result !== null && !Array.isArray(result)) {
+      return { result: result as Record<string, unknown> };
+    }
   } catch {
-    return { error: { message: 'the program printed no JSON', heals: false } };
+    // Said below.
   }
+  return failure('the program printed no JSON object');
+}
+
+/** Cut to what the server takes, also where that halves a character. */
+function failure(message: string, heals = false): BridgeAnswer {
+  return { error: { message: message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed(), heals } };
 }
 
 /** After a crash, it is whole or not there. */

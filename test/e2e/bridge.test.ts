@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BridgeCommand, type Job, type Millrace, Millrace as MillraceClient } from '../../client/index.ts';
@@ -19,8 +20,11 @@ afterAll(() => vinted.close());
 const openVinted = () => openShop('vinted', vinted);
 type VintedShop = Awaited<ReturnType<typeof openVinted>>;
 
-function startBridge(folder: string, { tenant, seller }: VintedShop, journal = 'journal'): RunningCli {
-  const program = [process.execPath, PROGRAM, vinted.url, seller.id];
+function startBridge(
+  folder: string,
+  { tenant, seller }: VintedShop,
+  { journal = 'journal', program = [process.execPath, PROGRAM, vinted.url, seller.id] } = {},
+): RunningCli {
   return startCli(folder, tenant, 'bridge', '--journal', join(folder, journal), '--', ...program);
 }
 
@@ -83,7 +87,7 @@ describe.concurrent("a seller's bridge", () => {
     );
     await stopBridge(first);
     expect((await tasksOf(client, job)).find(({ step_type }) => step_type === 'publish')?.state).toBe('running');
-    const second = startBridge(folder, shop, 'new-journal');
+    const second = startBridge(folder, shop, { journal: 'new-journal' });
     expect((await client.jobs.wait(job.id)).state).toBe('completed');
     expect([await callsOf(shop.seller, 'vinted.publishDraft'), (await shop.seller.data()).listings.length]).toEqual([
       1, 1,
@@ -125,6 +129,32 @@ describe.concurrent("a seller's bridge", () => {
     expect((await client.jobs.wait(failed.id)).state).toBe('completed');
     expect(await callsOf(shop.seller, 'vinted.uploadPhoto')).toBe(1);
     await stopBridge(bridge);
+  });
+
+  it('names a result that is refused, goes on, and a mended program’s counts at the retry', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const shop = await openVinted();
+    const { client } = shop.tenant;
+    const folder = await tempFolder();
+    const wrong = `process.stdout.write('{"photo":1}')`;
+    const bridge = startBridge(folder, shop, { program: [process.execPath, '-e', wrong] });
+    const told = bridge.child.stdout && once(bridge.child.stdout, 'data');
+    const input = { product_id: await shop.product(1), account_id: shop.accountId };
+    const failed = await client.jobs.run('publishing', input, { maxRetries: 0 });
+    const reason = 'the program’s result was refused: result.photo_id is not valid';
+    expect(failed).toMatchObject({ state: 'failed', error: { code: 'ListingRefusedError' } });
+    expect(failed.error?.message).toContain(reason);
+    await told;
+    expect(bridge.child.exitCode).toBe(null);
+    await stopBridge(bridge);
+    const { events, stderr } = await bridge.done;
+    expect(events).toMatchObject([{ type: 'command', error: { heals: false } }]);
+    expect(stderr).toContain(reason);
+    const mended = startBridge(folder, shop);
+    await client.jobs.retry(failed.id);
+    expect((await client.jobs.wait(failed.id)).state).toBe('completed');
+    await stopBridge(mended);
   });
 
   it('refuses wrong answers, takes the first right one, and any repeat of it', { timeout: TIMEOUT }, async () => {

@@ -463,6 +463,62 @@ describe('jobs', () => {
   });
 });
 
+describe('bridge', () => {
+  it('answers a command whose program prints no result with an error that says so, and goes on', async () => {
+    const outputs = {
+      cmd_null: { stdout: 'null' },
+      cmd_list: { stdout: '[1]' },
+      cmd_text: { stdout: 'done' },
+      cmd_long: { stderr: `${'x'.repeat(1_999)}🐢` },
+      cmd_noted: {},
+      cmd_good: { stdout: '{"photo_id":"1"}' },
+    };
+    const ids = Object.keys(outputs);
+    await mkdir(join(folder, 'journal'));
+    await writeFile(join(folder, 'journal', 'cmd_noted.json'), '[1]');
+    const program = `
+      const { stdout, stderr } = (${JSON.stringify(outputs)})[JSON.parse(require('fs').readFileSync(0, 'utf8')).id];
+      process.stdout.write(stdout ?? '');
+      process.stderr.write(stderr ?? '');
+      process.exitCode = stderr ? 1 : 0;`;
+    server.answers['GET /bridge/commands'] = (url) => {
+      const at = Number(url.searchParams.get('after') ?? 0);
+      const items = ids.slice(at, at + 1).map((id) => ({ id, type: 'upload_image' }));
+      return { body: { items, next_cursor: String(at + items.length) } };
+    };
+    const answered = new Map<string, { result?: unknown; error?: { message: string; heals: boolean } }>();
+    const child = start(['--json', 'bridge', '--journal', 'journal', '--', process.execPath, '-e', program]);
+    for (const id of ids) {
+      server.answers[`POST /bridge/commands/${id}/answer`] = (_url, body) => {
+        const answer = body as { result?: { photo_id?: string }; error?: { message: string; heals: boolean } };
+        if (answer.result && !answer.result.photo_id) {
+          return { status: 400, body: { error: 'ValidationError', message: 'result is not valid', details: {} } };
+        }
+        answered.set(id, answer);
+        if (id === ids.at(-1)) child.kill();
+        return { status: 204 };
+      };
+    }
+    const { exit, events, stderr } = await finish(child);
+    expect(exit).toBe(130);
+    const error = (message: string) => ({ error: { message, heals: false } });
+    expect([...answered]).toEqual([
+      ['cmd_null', error('the program printed no JSON object')],
+      ['cmd_list', error('the program printed no JSON object')],
+      ['cmd_text', error('the program printed no JSON object')],
+      ['cmd_long', error(`${'x'.repeat(1_999)}\ufffd`)],
+      ['cmd_noted', error('the program’s result was refused: result is not valid')],
+      ['cmd_good', { result: { photo_id: '1' } }],
+    ]);
+    expect(events().slice(0, 5)).toEqual(
+      ids.slice(0, 5).map((id) => ({ type: 'command', command_id: id, ...answered.get(id) })),
+    );
+    expect(stderr).toContain('result is not valid');
+    // A program that was mended does the command at the job's next attempt.
+    expect((await readdir(join(folder, 'journal'))).sort()).toEqual(['cmd_good.json', 'cmd_noted.json.refused']);
+  });
+});
+
 describe('errors', () => {
   it.each([
     ['an unknown command', ['fly']],
