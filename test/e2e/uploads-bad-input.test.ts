@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Millrace, memoryStateStore } from '../../client/index.ts';
+import { blobSource } from '../../client/blob-source.ts';
+import { memoryStateStore } from '../../client/index.ts';
+import { MillraceClient } from '../../client/millrace.ts';
+import { httpTransport } from '../../client/node/http-transport.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
-import { MIB } from '../../contract/limits.ts';
+import { GIB, MIB } from '../../contract/limits.ts';
 import { type Answer, call, makeBytes, newTenant, SLOWER, target } from '../support/e2e-world.ts';
 
 function expectError({ status, body, headers }: Answer, expected: [status: number, code: string]): void {
@@ -100,9 +103,30 @@ describe('bad input', () => {
     const wait = Date.parse(parts[0].expires_at) - Date.now() + 1_500;
     await new Promise((resolve) => setTimeout(resolve, wait));
     expect((await putPart(parts[0], bytes)).status).toBe(403);
-    const client = new Millrace({ url: target.url, apiKey, state: memoryStateStore() });
-    const file = await client.uploads.resume(upload.id, bytes);
-    expect(file.upload_id).toBe(upload.id);
+    // As if it had waited so long between signing and sending: the client sends by the URL that has expired.
+    const transport = httpTransport();
+    const statuses: number[] = [];
+    const client = new MillraceClient<Uint8Array<ArrayBuffer>>(
+      { url: target.url, apiKey },
+      {
+        openSource: async (source) => blobSource(source),
+        findFiles: async () => [],
+        limits: { maxConcurrency: 4, maxBytesInFlight: GIB, largePartBytes: 8 * MIB },
+        state: memoryStateStore(),
+        transport: {
+          async putPart(part) {
+            const { url, headers } = statuses.length === 0 ? parts[0] : part;
+            const answer = await transport.putPart({ ...part, url, headers });
+            statuses.push(answer.status);
+            return answer;
+          },
+        },
+      },
+    );
+    const errors: unknown[] = [];
+    const file = await client.uploads.resume(upload.id, bytes, { onRetry: (error) => errors.push(error) });
+    expect([file.upload_id, statuses, errors]).toEqual([upload.id, [403, 200], []]);
+    expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
   });
 
   it('U9 rejects content that is not what was declared, and makes no file of it', async () => {

@@ -18,6 +18,7 @@ import {
   writeBytes,
 } from '../support/e2e-world.ts';
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
+import { startFlakyName } from '../support/flaky-name.ts';
 import { faultsSeed, randomFrom } from '../support/random.ts';
 
 const PART = 5 * MIB;
@@ -27,13 +28,17 @@ const PART_URL = new RegExp(`${PART_NUMBER}=(\\d+)`);
 
 /** As many as the scenarios say with MILLRACE_FULL=1, which takes minutes. */
 const full = process.env.MILLRACE_FULL === '1';
+/** How long the server is away. */
+const awaySeconds = full ? 30 : 3;
 const random = randomFrom(faultsSeed);
 
 /** A tenant whose calls, and whose parts, go through a proxy. */
-async function openProxied(): Promise<{ proxy: FaultProxy; client: Millrace; apiKey: string; url: string }> {
+async function openProxied(
+  host?: string,
+): Promise<{ proxy: FaultProxy; client: Millrace; apiKey: string; url: string }> {
   const { apiKey } = await newTenant();
   const { origin, pathname } = new URL(target.url);
-  const proxy = await startFaultProxy(origin);
+  const proxy = await startFaultProxy(origin, host);
   onTestFinished(() => proxy.close());
   const url = `${proxy.url}${pathname}`;
   return { proxy, apiKey, url, client: new Millrace({ url, apiKey, state: memoryStateStore() }) };
@@ -188,8 +193,12 @@ describe('between client and object store', () => {
     expect((await client.uploads.list({ state: 'open' })).items).toEqual([]);
   });
 
-  it('U10 goes on when nothing answered for a while', { timeout: 120_000 }, async () => {
-    const { proxy, client } = await openProxied();
+  /** Uploads a file, of which `goAway` takes the server's way in the middle for a while. */
+  async function uploadThroughAbsence(
+    { client }: { client: Millrace },
+    goAway: () => Promise<void>,
+    comeBack: () => Promise<void>,
+  ): Promise<void> {
     const bytes = makeBytes(20 * PART, 43);
     let gone: Promise<void> | undefined;
     const uploading = client.uploads.upload(bytes, {
@@ -197,15 +206,38 @@ describe('between client and object store', () => {
       partSizeBytes: PART,
       concurrency: 1,
       onProgress: ({ phase, percent }) => {
-        if (phase === 'uploading' && percent >= 20) gone ??= proxy.goAway();
+        if (phase === 'uploading' && percent >= 20) gone ??= goAway();
       },
     });
     await until('the connection is gone', async () => gone?.then(() => true));
-    const away = Number(process.env.MILLRACE_AWAY_SECONDS ?? 3);
-    await new Promise((resolve) => setTimeout(resolve, away * 1_000));
-    await proxy.comeBack();
+    await Promise.race([uploading, sleep(awaySeconds * 1_000)]);
+    await comeBack();
     const file = await uploading;
     expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(bytes));
+  }
+
+  it('U10 goes on when nothing answered for a while', { timeout: 120_000 }, async () => {
+    const proxied = await openProxied();
+    await uploadThroughAbsence(proxied, proxied.proxy.goAway, proxied.proxy.comeBack);
+  });
+
+  it('U10 goes on when the server’s name did not resolve for a while', { timeout: 120_000 }, async ({ task }) => {
+    const name = startFlakyName();
+    onTestFinished(() => name.close());
+    const proxied = await openProxied(name.host);
+    const goAway = async () => {
+      name.resolves = false;
+      // Connections that are there need no name.
+      await proxied.proxy.goAway();
+      await proxied.proxy.comeBack();
+    };
+    const comeBack = async () => {
+      name.resolves = true;
+    };
+    await uploadThroughAbsence(proxied, goAway, comeBack);
+    expect(name.failures.length).toBeGreaterThan(0);
+    for (const code of name.failures) expect(['ENOTFOUND', 'EAI_AGAIN']).toContain(code);
+    task.meta.figures = { lookups_failed: name.failures.length };
   });
 });
 

@@ -39,8 +39,8 @@ export interface FaultProxy {
   close(): Promise<void>;
 }
 
-/** An HTTP proxy that does harm as its rules say, on the way to the API and, since URLs lead through it, to the objects. */
-export async function startFaultProxy(target: string): Promise<FaultProxy> {
+/** An HTTP proxy that does harm as its rules say, on the way to the API and, since URLs lead through it, to the objects; `host`: how it is called. */
+export async function startFaultProxy(target: string, host = '127.0.0.1'): Promise<FaultProxy> {
   const rules: FaultRule[] = [];
   const requests: string[] = [];
   const harmed: string[] = [];
@@ -81,7 +81,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
       cutWebSockets();
     });
   const proxy: FaultProxy = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host}:${port}`,
     target,
     rules,
     requests,
