@@ -77,7 +77,8 @@ function openSession(
     tick: ctx.tick,
     redact: (text) => session.redact(text),
   });
-  const session = createSession({ secrets, clock, send, secretName: secretName(ctx.tenantId, account.id), ...auth });
+  const name = secretName(ctx.tenantId, account.id);
+  const session = createSession({ secrets, clock, send, tick: ctx.tick, secretName: name, ...auth });
   return session;
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import { createSend, type HttpOptions } from '../../lambdas/publishing/marketplaces/http.ts';
@@ -150,9 +151,10 @@ describe('a request to a marketplace', () => {
 });
 
 describe("an account's session", () => {
-  function openSession(secret: object) {
+  function openSession(secret: object, keep: () => Promise<unknown> = async () => {}) {
     const clock = new TestClock();
     const kept = { text: JSON.stringify(secret) };
+    let ticks = 0;
     const send = createSend({
       marketplace: 'Etsy',
       timeoutSeconds: 1,
@@ -165,6 +167,7 @@ describe("an account's session", () => {
       secrets: {
         get: async () => kept.text,
         put: async (_name, text) => {
+          await keep();
           kept.text = text;
         },
         delete: async () => {},
@@ -172,10 +175,13 @@ describe("an account's session", () => {
       secretName: 'account',
       clock,
       send,
+      tick: async () => {
+        ticks += 1;
+      },
       refreshRequest: ({ refresh_token }) => ({ method: 'POST', url, form: new URLSearchParams({ refresh_token }) }),
       headers: (_credentials, token) => ({ authorization: `Bearer ${token}` }),
     });
-    return { session, clock, stored: () => JSON.parse(kept.text), kept };
+    return { session, clock, stored: () => JSON.parse(kept.text), kept, ticks: () => ticks };
   }
   const credentials = { client_id: 'app', client_secret: 's', refresh_token: 'r0' };
   const tokens = (access_token: string, refresh_token?: string) =>
@@ -206,6 +212,16 @@ describe("an account's session", () => {
     });
     await session.send({ method: 'GET', url });
     expect(asked.at(-1)).toBe('Bearer theirs');
+  });
+
+  test('waits for the token that another task has got and not kept yet, and ticks meanwhile', async () => {
+    const { session, stored, ticks } = openSession(credentials, () => setTimeout(600));
+    // Both ask with the same refresh token, which counts once.
+    answers.push(tokens('a1', 'r1'), status(400, { error: 'invalid_grant' }));
+    await Promise.all([session.send({ method: 'GET', url }), session.send({ method: 'GET', url })]);
+    expect(asked).toEqual([undefined, undefined, 'Bearer a1', 'Bearer a1']);
+    expect(stored()).toMatchObject({ access_token: 'a1', refresh_token: 'r1' });
+    expect(ticks()).toBeGreaterThan(0);
   });
 
   test('leaves alone what the seller has renewed while it asked for a token', async () => {

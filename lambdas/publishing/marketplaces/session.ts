@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import * as z from 'zod/mini';
 import { DomainError } from '../../../contract/errors.ts';
 import type { Clock } from '../../../platform/ports/clock.ts';
@@ -6,6 +7,9 @@ import type { HttpAnswer, HttpRequest, Send } from './http.ts';
 
 /** A token is renewed when it ends within this time. */
 const MARGIN_MS = 60_000;
+/** What another task was given is kept some moments later: 20 looks, 250 ms apart, wait 5 s for it. */
+const LOOKS = 20;
+const LOOK_MS = 250;
 
 /** As it is kept: what the seller gave, and what the marketplace answered last. */
 const Credentials = z.object({
@@ -29,6 +33,8 @@ export interface SessionOptions {
   readonly secretName: string;
   readonly clock: Clock;
   readonly send: Send;
+  /** Awaited at least every 500 ms of a wait. */
+  tick(): Promise<void>;
   /** The request for a new access token. */
   refreshRequest(credentials: Credentials): HttpRequest;
   /** Headers of a request with an access token. */
@@ -72,7 +78,13 @@ export function createSession(options: SessionOptions): Session {
 
   async function renew(credentials: Credentials, refused: string | undefined): Promise<Authorization> {
     const answer = await send({ ...options.refreshRequest(credentials), also: [400, 401] });
-    const now = await read();
+    let now = await read();
+    const isNews = () => now.refresh_token !== credentials.refresh_token || validToken(now, refused);
+    for (let look = 0; answer.status !== 200 && !isNews() && look < LOOKS; look += 1) {
+      await setTimeout(LOOK_MS);
+      await options.tick();
+      now = await read();
+    }
     const token = validToken(now, refused);
     const changed = now.refresh_token !== credentials.refresh_token;
     // Another task renewed them, or the seller did, while this one asked: theirs hold.
