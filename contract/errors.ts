@@ -53,7 +53,7 @@ export const ERRORS = {
   TooManyRequestsError: { status: 429, heals: true, meaning: 'Too many requests; try again later.' },
   JobCancelledError: { status: 409, heals: false, meaning: 'The job was cancelled while the task ran.' },
   LeaseLostError: { status: 409, heals: true, meaning: 'Another runner has taken over the task.' },
-  TaskBusyError: { status: 409, heals: true, meaning: 'Another runner is working on the task.' },
+  TaskBusyError: { status: 409, heals: true, meaning: 'Another runner has the task, or another job its listing.' },
   TaskTimeoutError: { status: 504, heals: true, meaning: 'The task took longer than it may.' },
   TaskWaitingError: { status: 409, heals: true, meaning: 'The task goes on when it is answered from outside.' },
   MarketplaceBusyError: { status: 503, heals: true, meaning: 'The marketplace takes no more requests for a while.' },

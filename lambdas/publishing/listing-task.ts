@@ -4,6 +4,7 @@ import { publishing } from '../../contract/workflows.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import { defineTask, type TaskContext, type TaskDefinition } from '../jobs/task-api.ts';
 import { askBridge } from './bridge.ts';
+import { holdListing, releaseListing } from './claims.ts';
 import type { PublishingServices } from './deps.ts';
 import type { Connector, ListingRun } from './marketplaces/connector.ts';
 import { ebayAuth, ebayConnector } from './marketplaces/ebay.ts';
@@ -39,7 +40,14 @@ export function defineListingTask(
       product,
       once: (name, ask, act) => ctx.once(name, async () => (await ask()) ?? act()),
     };
-    return run(ctx, openConnector(ctx, step, listing, account));
+    const connector = openConnector(ctx, step, listing, account);
+    // Vinted's are claimed by the commands. To verify changes nothing.
+    if (account.marketplace === 'vinted' || step === 'verify') return run(ctx, connector);
+    const services = servicesOf(ctx);
+    const claimed = { tenantId: ctx.tenantId, accountId: account.id, productId: product.id };
+    const output = await holdListing(services, claimed, ctx.jobId, () => run(ctx, connector));
+    if (step === 'publish') await releaseListing(services, claimed, ctx.jobId);
+    return output;
   });
 }
 

@@ -22,6 +22,19 @@ export const accountKey = (tenantId: TenantId, accountId: string): Key => ({
 });
 export const accountListPk = (tenantId: TenantId) => `T#${tenantId}#ACCOUNTS`;
 
+/** A product on an account. */
+export interface Listing {
+  readonly tenantId: TenantId;
+  readonly accountId: AccountId;
+  readonly productId: ProductId;
+}
+
+/** Who works on it. */
+export const listingKey = ({ tenantId, accountId, productId }: Listing): Key => ({
+  pk: accountKey(tenantId, accountId).pk,
+  sk: `LISTING#${productId}`,
+});
+
 /** Where an account's credentials are. */
 export const secretName = (tenantId: TenantId, accountId: AccountId) => `marketplaces/${tenantId}/${accountId}`;
 

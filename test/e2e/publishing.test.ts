@@ -135,6 +135,26 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect([await callsOf(seller, create), await callsOf(seller, operation)]).toEqual([1, 1]);
   });
 
+  it('M6 publishes once when two jobs of a product run at the same time', { timeout: TIMEOUT }, async () => {
+    const { tenant, seller, accountId, product } = await openShop(marketplace);
+    const { client } = tenant;
+    // The first has asked whether there is a listing, and makes it a second later.
+    await seller.setFaults({ operation: create, fate: 'status', status: 429, retry_after: '1' });
+    const input = { product_id: await product(1), account_id: accountId };
+    const jobs = await Promise.all([1, 2].map(() => client.jobs.run('publishing', input, { maxRetries: 0 })));
+    expect(jobs.map(({ state: jobState, error }) => [jobState, error])).toEqual(
+      Array(2).fill(['completed', undefined]),
+    );
+    const outputs = await Promise.all(jobs.map(async (job) => (await tasksOf(client, job)).at(-1)?.output));
+    expect(outputs[1]).toEqual(outputs[0]);
+    const { listings, effects } = await seller.data();
+    expect(listings.map((listing) => listing.state)).toEqual([state]);
+    expect(effects.filter((effect) => [create, operation].some((once) => once === effect))).toEqual([
+      create,
+      operation,
+    ]);
+  });
+
   it('M10 renews a token that is refused, and fails when there is no new one until the credentials are renewed', {
     timeout: TIMEOUT,
   }, async () => {

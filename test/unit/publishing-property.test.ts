@@ -1,4 +1,7 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { JobId } from '../../contract/common.ts';
+import { DomainError } from '../../contract/errors.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import { MarketplaceSettings } from '../../contract/publishing.ts';
 import { publishing } from '../../contract/workflows.ts';
@@ -14,6 +17,7 @@ import { task as validate } from '../../lambdas/publishing/tasks/validate.ts';
 import { task as verify } from '../../lambdas/publishing/tasks/verify.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
+import type { Table } from '../../platform/ports/table.ts';
 import { openJobsWorld, tenant, unsteadyTable } from '../support/jobs-world.ts';
 import { newSeller } from '../support/marketplaces/client.ts';
 import type { Fault } from '../support/marketplaces/sandbox.ts';
@@ -60,8 +64,10 @@ beforeAll(async () => {
 });
 afterAll(() => sandbox.close());
 
-/** A job's tasks again and again, over faults of the marketplace and of the ledger, until all of them are done. */
-async function publishOverFaults(marketplace: 'ebay' | 'etsy', random: () => number): Promise<void> {
+type Step = readonly [TaskDefinition, number?];
+
+/** A product, an account for it on a marketplace, and jobs of the two. */
+async function openShop(marketplace: 'ebay' | 'etsy') {
   const seller = await newSeller(sandbox);
   const table = new SqliteTable({ database: openDatabase(':memory:'), name: 'publishing' });
   const world = openJobsWorld({
@@ -80,55 +86,78 @@ async function publishOverFaults(marketplace: 'ebay' | 'etsy', random: () => num
     ebay_media_url: sandbox.url,
     etsy_url: sandbox.url,
   });
-  try {
-    await world.objects.put({ key: image.object_key, body: PNG, contentType: image.content_type });
-    const deps = { ...world.deps, table, secrets } as unknown as PublishingDeps;
-    const account = await createAccount(deps, tenant, accountOf(marketplace, seller.credentials));
-    const { product } = await createProduct(deps, { tenantId: tenant, body: productOf });
-    const input = { product_id: product.id, account_id: account.id };
-    const { body } = await world.call('createJob', { body: { workflow: 'publishing', input, max_retries: 0 } });
-    await world.drain();
-    await seller.setFaults(...randomFaults(marketplace, random));
-
-    const unsteady = unsteadyTable(world.table, random, 0.05);
-    const services: PublishingServices = { table, secrets, clock: world.clock, marketplaces };
-    const runTask = createTaskRunner({ ...world.deps, table: unsteady, services: { publishing: services } });
-    const job = { tenant_id: tenant, job_id: body.id, attempt: 1, leg: 1 };
-    const steps: readonly (readonly [TaskDefinition, number?])[] = [
+  await world.objects.put({ key: image.object_key, body: PNG, contentType: image.content_type });
+  const deps = { ...world.deps, table, secrets } as unknown as PublishingDeps;
+  const account = await createAccount(deps, tenant, accountOf(marketplace, seller.credentials));
+  const { product } = await createProduct(deps, { tenantId: tenant, body: productOf });
+  const services: PublishingServices = { table, secrets, clock: world.clock, marketplaces };
+  let runners = 0;
+  return {
+    seller,
+    world,
+    async newJob(): Promise<JobId> {
+      const input = { product_id: product.id, account_id: account.id };
+      const { body } = await world.call('createJob', { body: { workflow: 'publishing', input, max_retries: 0 } });
+      await world.drain();
+      return body.id;
+    },
+    steps: [
       [validate],
       ...STEPS[marketplace].map((task) => (task === uploadImage ? ([task, 0] as const) : ([task] as const))),
       [publish],
       [verify],
-    ];
+    ] as readonly Step[],
+    async run(jobId: JobId, [task, item]: Step, ledger: Table = world.table) {
+      runners += 1;
+      const runTask = createTaskRunner({ ...world.deps, table: ledger, services: { publishing: services } });
+      const job = { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 1 };
+      await runTask(
+        task,
+        { job, ...(item === undefined ? {} : { item }) },
+        {
+          runnerId: `runner-${runners}`,
+          signal: new AbortController().signal,
+          deadline: new Date(world.clock.now().getTime() + 3_600_000),
+        },
+      );
+    },
+  };
+}
+
+type Shop = Awaited<ReturnType<typeof openShop>>;
+
+async function checkPublishedOnce(marketplace: 'ebay' | 'etsy', { seller }: Shop): Promise<void> {
+  const { listings, effects } = await seller.data();
+  expect(listings.map(({ state }) => state)).toEqual([marketplace === 'ebay' ? 'PUBLISHED' : 'active']);
+  const once =
+    marketplace === 'ebay'
+      ? ['ebay.createOffer', 'ebay.publishOffer']
+      : ['etsy.createDraftListing', 'etsy.updateListing'];
+  for (const operation of once) expect(effects.filter((each) => each === operation)).toHaveLength(1);
+}
+
+/** A job's tasks again and again, over faults of the marketplace and of the ledger, until all of them are done. */
+async function publishOverFaults(marketplace: 'ebay' | 'etsy', random: () => number): Promise<void> {
+  const shop = await openShop(marketplace);
+  const { seller, world, steps } = shop;
+  try {
+    const jobId = await shop.newJob();
+    await seller.setFaults(...randomFaults(marketplace, random));
+    const unsteady = unsteadyTable(world.table, random, 0.05);
     for (let at = 0, tries = 0; at < steps.length; tries += 1) {
-      const [task, item] = steps[at] as readonly [TaskDefinition, number?];
       // After the 60 tries of a hard time, all is well.
       unsteady.steady = tries > 60;
       try {
-        await runTask(
-          task,
-          { job, ...(item === undefined ? {} : { item }) },
-          {
-            runnerId: `runner-${tries}`,
-            signal: new AbortController().signal,
-            deadline: new Date(world.clock.now().getTime() + 3_600_000),
-          },
-        );
+        await shop.run(jobId, steps[at] as Step, unsteady);
         at += 1;
       } catch (error) {
         if (tries > 100) throw error;
         // Another runner, once the lease of the one before has lapsed; the ledger's row of an effect may be lost.
         world.clock.advance(60_001);
-        if (random() < 0.3) await loseEffects(world.table, body.id);
+        if (random() < 0.3) await loseEffects(world.table, jobId);
       }
     }
-    const { listings, effects } = await seller.data();
-    expect(listings.map(({ state }) => state)).toEqual([marketplace === 'ebay' ? 'PUBLISHED' : 'active']);
-    const once =
-      marketplace === 'ebay'
-        ? ['ebay.createOffer', 'ebay.publishOffer']
-        : ['etsy.createDraftListing', 'etsy.updateListing'];
-    for (const operation of once) expect(effects.filter((each) => each === operation)).toHaveLength(1);
+    await checkPublishedOnce(marketplace, shop);
   } finally {
     world.close();
   }
@@ -157,4 +186,52 @@ async function loseEffects(table: SqliteTable, jobId: string): Promise<void> {
 test(`M6 publishes once in ${RUNS} random runs with faults (seed ${faultsSeed})`, { timeout: 600_000 }, async () => {
   const random = randomFrom(faultsSeed);
   for (let run = 0; run < RUNS; run += 1) await publishOverFaults(run % 2 === 0 ? 'ebay' : 'etsy', random);
+});
+
+describe.each(['ebay', 'etsy'] as const)('jobs of one product on %s', (marketplace) => {
+  /** All steps, each as often as the state machine would while another job works on the listing. */
+  async function runAll(shop: Shop, jobId: JobId): Promise<void> {
+    for (const step of shop.steps) {
+      while (await shop.run(jobId, step).then(() => false, isBusy)) await setTimeout(5);
+    }
+  }
+  const isBusy = (error: unknown) => {
+    if (error instanceof DomainError && error.code === 'TaskBusyError') return true;
+    throw error;
+  };
+
+  test('M6 publish it once when they run at the same time', async () => {
+    const shop = await openShop(marketplace);
+    const jobs = [await shop.newJob(), await shop.newJob(), await shop.newJob()];
+    await Promise.all(jobs.map((jobId) => runAll(shop, jobId)));
+    await checkPublishedOnce(marketplace, shop);
+    shop.world.close();
+  });
+
+  test('M6 publish it once when the first is killed in the middle: the next takes over a minute later', async () => {
+    const shop = await openShop(marketplace);
+    const [killed, next] = [await shop.newJob(), await shop.newJob()];
+    const [validation, first, second] = shop.steps as [Step, Step, Step];
+    for (const step of [validation, first, second]) await shop.run(killed, step);
+    await shop.run(next, validation);
+    shop.world.clock.advance(59_000);
+    await expect(shop.run(next, first)).rejects.toMatchObject({ code: 'TaskBusyError' });
+    shop.world.clock.advance(1_000);
+    await runAll(shop, next);
+    // One that was only asleep finds what the other has done.
+    await runAll(shop, killed);
+    await checkPublishedOnce(marketplace, shop);
+    shop.world.close();
+  });
+
+  test('are let in at once when the marketplace refuses what the first asks for', async () => {
+    const shop = await openShop(marketplace);
+    const create = marketplace === 'ebay' ? 'ebay.createOffer' : 'etsy.createDraftListing';
+    await shop.seller.setFaults({ operation: create, fate: 'status', status: 400 });
+    const [refused, next] = [await shop.newJob(), await shop.newJob()];
+    await expect(runAll(shop, refused)).rejects.toMatchObject({ code: 'ListingRefusedError' });
+    await runAll(shop, next);
+    await checkPublishedOnce(marketplace, shop);
+    shop.world.close();
+  });
 });
