@@ -208,6 +208,7 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .command('bridge')
     .description('do what jobs ask for on Vinted, by a program of yours: docs/publishing.md')
     .argument('<program...>', 'gets a command as JSON on stdin, prints its result as JSON; after -- it may have flags')
+    .option('--account <account-id>', 'do what is to be done on this account only; on all when left out')
     .option('--journal <folder>', 'where what is done is noted (default: ~/.local/state/millrace/bridge)')
     .action(action(runBridge));
 

@@ -16,6 +16,7 @@ const EX_TEMPFAIL = 75;
 const MAX_MESSAGE_LENGTH = 2_000;
 
 export interface BridgeFlags {
+  readonly account?: string;
   readonly journal?: string;
 }
 
@@ -23,7 +24,7 @@ export interface BridgeFlags {
 export async function runBridge(
   { output, signal, connect }: Session,
   program: readonly string[],
-  { journal = join(homedir(), '.local/state/millrace/bridge') }: BridgeFlags,
+  { account, journal = join(homedir(), '.local/state/millrace/bridge') }: BridgeFlags,
 ): Promise<ExitCode> {
   const millrace = await connect();
   await mkdir(journal, { recursive: true, mode: 0o700 });
@@ -34,6 +35,7 @@ export async function runBridge(
       wait: WAIT_SECONDS,
       limit: 1,
       ...(after && { after }),
+      ...(account && { account_id: account }),
     });
     after = next_cursor ?? after;
     for (const command of items) {

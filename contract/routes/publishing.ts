@@ -19,8 +19,10 @@ const productParams = z.object({ product_id: ProductId });
 const accountParams = z.object({ account_id: AccountId });
 const commandParams = z.object({ command_id: CommandId });
 const BridgeCommandsQuery = z.object({
-  /** The cursor of the last command seen; all that wait when left out, as after a start. */
+  /** `next_cursor` of the answer before; all that wait when left out, as after a start. */
   after: z.optional(z.string().check(z.regex(/^[0-9A-Z]{26}$/))),
+  /** Only those of this account, for a bridge that does one of several; those of all when left out. */
+  account_id: z.optional(AccountId),
   /** Seconds to wait for a command if there is none yet. */
   wait: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
   limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(100)), 10),
@@ -124,7 +126,7 @@ export const publishingRoutes = {
     method: 'GET',
     path: '/bridge/commands',
     context: 'publishing',
-    summary: 'What a bridge is to do next; waits for it if asked',
+    summary: 'What a bridge is to do next, and no other bridge within 60 s; waits for it if asked',
     auth: 'bridge:write',
     query: BridgeCommandsQuery,
     responses: { 200: z.object({ items: z.array(BridgeCommand), next_cursor: z.optional(z.string()) }) },

@@ -14,6 +14,7 @@ import {
 } from '../../contract/publishing.ts';
 import type { Item, Table, Value } from '../../platform/ports/table.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
+import { claimListing, releaseListing } from './claims.ts';
 import type { PublishingDeps, PublishingServices } from './deps.ts';
 import {
   asCommand,
@@ -22,14 +23,18 @@ import {
   commandIdOf,
   commandKey,
   commandsPk,
+  type Listing,
   queuePk,
 } from './records.ts';
 
 /** A command that is not answered in an hour, in one attempt of its job, fails it. */
 const PATIENCE_MS = 3_600_000;
+/** What patience is measured from moves once in this time while a bridge is heard of. */
+const HEARD_MS = 60_000;
 /** Commands are kept for 30 days; the job's ledger has their results for as long as the job. */
 const KEPT_SECONDS = 30 * 24 * 3_600;
 const POLL_MS = 500;
+const QUEUE_PAGE = 100;
 
 type Services = Pick<PublishingServices, 'table' | 'clock'>;
 
@@ -107,12 +112,12 @@ export async function queueCommands(
 ): Promise<void> {
   const { items } = await table.query({ pk: commandsPk(tenantId, jobId), prefix: COMMAND_PREFIX, limit: 100 });
   let queued = 0;
-  for (const { command_id, state, cursor: before } of items.map(asCommand)) {
+  for (const { command_id, account_id, state, cursor: before } of items.map(asCommand)) {
     if (state !== 'open') continue;
     const cursor = clock.newId();
     const moved = await table.transact([
       { op: 'update', key: commandKey(tenantId, command_id), if: { state: 'open' }, set: { token, cursor } },
-      { op: 'put', item: { pk: queuePk(tenantId), sk: cursor, command_id } },
+      { op: 'put', item: { pk: queuePk(tenantId), sk: cursor, command_id, account_id } },
       ...(before ? [{ op: 'delete', key: { pk: queuePk(tenantId), sk: before } } as const] : []),
     ]);
     if (moved.ok) queued += 1;
@@ -123,24 +128,57 @@ export async function queueCommands(
 
 interface CommandsQuery {
   readonly after?: string | undefined;
+  readonly account_id?: AccountId | undefined;
   readonly wait: number;
   readonly limit: number;
 }
 
-/** What a bridge is to do next, in order. Only what a state waits for is told: a job that was cancelled wants nothing. */
-export async function listCommands(deps: PublishingDeps, tenantId: TenantId, { after, wait, limit }: CommandsQuery) {
-  const pk = queuePk(tenantId);
+interface Taken {
+  readonly items: BridgeCommand[];
+  readonly next_cursor?: string;
+}
+
+/**
+ * What a bridge is to do next, in order. Only what a state waits for is told: a job that was cancelled wants nothing. Nor is
+ * what another bridge has been given, or what is about the same listing, unless that bridge was not heard of for 60 s.
+ */
+export async function listCommands(deps: PublishingDeps, tenantId: TenantId, query: CommandsQuery): Promise<Taken> {
   for (let waitedMs = 0; ; waitedMs += POLL_MS) {
-    const { items: rows } = await deps.table.query({ pk, limit, ...(after === undefined ? {} : { after }) });
-    const items: BridgeCommand[] = [];
-    for (const row of rows) {
-      const command = await takeCommand(deps, tenantId, row.command_id as CommandId, row.sk);
-      if (command) items.push(command);
-    }
-    if (items.length > 0) return { items, next_cursor: items.at(-1)?.cursor };
-    if (waitedMs >= wait * 1_000) return { items, ...(after === undefined ? {} : { next_cursor: after }) };
+    const taken = await takeCommands(deps, tenantId, query);
+    if (taken.items.length > 0 || waitedMs >= query.wait * 1_000) return taken;
     await setTimeout(POLL_MS);
   }
+}
+
+/** The cursor stays before the first command that another bridge keeps from this one. */
+async function takeCommands(
+  deps: PublishingDeps,
+  tenantId: TenantId,
+  { after, account_id, limit }: CommandsQuery,
+): Promise<Taken> {
+  const items: BridgeCommand[] = [];
+  let next = after;
+  let busy = false;
+  for await (const row of eachQueued(deps.table, tenantId, after)) {
+    if (account_id !== undefined && row.account_id !== account_id) continue;
+    const taken = await takeCommand(deps, tenantId, row.command_id as CommandId, row.sk);
+    if (taken === 'busy') busy = true;
+    if (taken === undefined || taken === 'busy') continue;
+    items.push(taken);
+    if (!busy) next = taken.cursor;
+    if (items.length === limit) break;
+  }
+  return { items, ...(next === undefined ? {} : { next_cursor: next }) };
+}
+
+async function* eachQueued(table: Table, tenantId: TenantId, after: string | undefined): AsyncGenerator<Item> {
+  const query = { pk: queuePk(tenantId), limit: QUEUE_PAGE, ...(after === undefined ? {} : { after }) };
+  let cursor: string | undefined;
+  do {
+    const page = await table.query({ ...query, ...(cursor ? { cursor } : {}) });
+    yield* page.items;
+    cursor = page.cursor;
+  } while (cursor);
 }
 
 /** Undefined, and out of the queue, when nobody waits for its answer. */
@@ -149,13 +187,43 @@ async function takeCommand(
   tenantId: TenantId,
   commandId: CommandId,
   cursor: string,
-): Promise<BridgeCommand | undefined> {
+): Promise<BridgeCommand | 'busy' | undefined> {
   const command = await readCommand(deps.table, tenantId, commandId);
-  const current = command?.state === 'open' && command.cursor === cursor && command.token !== undefined;
-  if (current && (await deps.workflows.heartbeat({ token: command.token }))) return commandView(deps, command);
+  const kept = command?.cursor === cursor ? await keepCommand(deps, tenantId, command, { renews: false }) : 'unwanted';
+  if (command && kept === 'kept') return commandView(deps, command);
+  if (kept === 'busy') return 'busy';
   await deps.table.write({ op: 'delete', key: { pk: queuePk(tenantId), sk: cursor } });
   return undefined;
 }
+
+/** Gives a bridge the command for the next 60 s, with the listing that it is about, if a state waits for its answer. */
+async function keepCommand(
+  deps: PublishingDeps,
+  tenantId: TenantId,
+  command: CommandRecord,
+  { renews }: { renews: boolean },
+): Promise<'kept' | 'busy' | 'unwanted'> {
+  const { command_id, state, token, attempt, sent_at } = command;
+  if (state !== 'open' || token === undefined) return 'unwanted';
+  const listing = listingOf(tenantId, command);
+  if (!(await claimListing(deps, listing, command_id, { renews }))) return 'busy';
+  if (!(await deps.workflows.heartbeat({ token }))) {
+    await releaseListing(deps, listing, command_id);
+    return 'unwanted';
+  }
+  const now = deps.clock.now();
+  if (now.getTime() - Date.parse(sent_at) >= HEARD_MS) {
+    const key = commandKey(tenantId, command_id);
+    await deps.table.write({ op: 'update', key, if: { state, attempt }, set: { sent_at: now.toISOString() } });
+  }
+  return 'kept';
+}
+
+const listingOf = (tenantId: TenantId, { account_id, product_id }: CommandRecord): Listing => ({
+  tenantId,
+  accountId: account_id,
+  productId: product_id,
+});
 
 async function commandView({ objects }: PublishingDeps, command: CommandRecord): Promise<BridgeCommand> {
   const { command_id, account_id, product_id, cursor, created_at, type, payload, image } = command;
@@ -167,14 +235,14 @@ async function commandView({ objects }: PublishingDeps, command: CommandRecord):
   return BridgeCommand.parse({ ...common, image: { ...payload, ...file } });
 }
 
-/** Whether somebody still waits for its answer. */
+/** Whether its bridge is to go on: somebody still waits for the answer, and no other bridge has taken over. */
 export async function heartbeatCommand(
   deps: PublishingDeps,
   tenantId: TenantId,
   commandId: CommandId,
 ): Promise<boolean> {
-  const { state, token } = await getCommand(deps.table, tenantId, commandId);
-  return state === 'open' && token !== undefined && deps.workflows.heartbeat({ token });
+  const command = await getCommand(deps.table, tenantId, commandId);
+  return (await keepCommand(deps, tenantId, command, { renews: true })) === 'kept';
 }
 
 export async function answerCommand(
@@ -193,7 +261,9 @@ export async function answerCommand(
     set: outcome,
   });
   // The first answer counts. A repeat wakes whom the first may have failed to.
-  const { token, cursor } = asCommand(written.item as Item);
+  const command = asCommand(written.item as Item);
+  const { token, cursor } = command;
+  await releaseListing(deps, listingOf(tenantId, command), commandId);
   if (token !== undefined) await deps.workflows.answer({ token, output: {} });
   if (cursor !== undefined) await deps.table.write({ op: 'delete', key: { pk: queuePk(tenantId), sk: cursor } });
 }

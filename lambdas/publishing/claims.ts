@@ -14,7 +14,7 @@ type Services = Pick<PublishingServices, 'table' | 'clock'>;
  * Makes the holder, a job or a command that a bridge has, the only one to work on the listing for the next 60 s. False
  * while another has it; and, unless it `renews`, while the holder has it itself.
  */
-async function claimListing(
+export async function claimListing(
   { table, clock }: Services,
   listing: Listing,
   holder: string,

@@ -53,7 +53,7 @@ export type CommandRecord = {
   readonly payload: Readonly<Record<string, Value>>;
   readonly image?: FileRef;
   readonly state: 'open' | 'done' | 'failed';
-  /** The job's attempt that it was sent by last, and when. */
+  /** The job's attempt that it was sent by last, and when; or, later, when a bridge was heard of. */
   readonly attempt: number;
   readonly sent_at: string;
   readonly created_at: string;

@@ -1,12 +1,21 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { AccountId, BridgeCommand, MarketplaceSettings, ProductId } from '../../contract/publishing.ts';
 import { publishing } from '../../contract/workflows.ts';
 import { createAccount, deleteAccount, getAccount } from '../../lambdas/publishing/accounts.ts';
-import { answerCommand, askBridge, listCommands, queueCommands } from '../../lambdas/publishing/bridge.ts';
+import {
+  answerCommand,
+  askBridge,
+  type CommandToSend,
+  heartbeatCommand,
+  listCommands,
+  queueCommands,
+} from '../../lambdas/publishing/bridge.ts';
 import type { PublishingDeps } from '../../lambdas/publishing/deps.ts';
 import { decimalOf } from '../../lambdas/publishing/marketplaces/connector.ts';
 import { completePublishingInput, createProduct } from '../../lambdas/publishing/products.ts';
+import { commandIdOf } from '../../lambdas/publishing/records.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import { fileId, type JobsWorld, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';
@@ -159,21 +168,25 @@ test('the settings have the marketplaces’ own addresses', () => {
 });
 
 describe('a command for a bridge', () => {
-  const jobId = 'job_01J00000000000000000000000' as never;
-  const ask = async (attempt = 1) =>
+  const jobId = 'job_01J00000000000000000000000' as JobId;
+  const otherJobId = 'job_01J00000000000000000000001' as JobId;
+  const productId = ProductId.parse('prod_01J00000000000000000000000');
+  const otherAccountId = AccountId.parse('macc_01J00000000000000000000001');
+  const ask = async (attempt = 1, more: Partial<CommandToSend> = {}) =>
     askBridge(deps, {
       tenantId: tenant,
       jobId,
       attempt,
       task: 'publish',
       accountId: AccountId.parse('macc_01J00000000000000000000000'),
-      productId: ProductId.parse('prod_01J00000000000000000000000'),
+      productId,
       type: 'publish',
       payload: { draft_id: '7' },
+      ...more,
     });
-  const queue = async (token: string) => {
+  const queue = async (token: string, ofJob = jobId) => {
     deps.waiting.add(token);
-    await queueCommands(deps, { tenantId: tenant, jobId, token });
+    await queueCommands(deps, { tenantId: tenant, jobId: ofJob, token });
   };
   const list = (after?: string) => listCommands(deps, tenant, { after, wait: 0, limit: 10 });
   const waits = { code: 'TaskWaitingError' };
@@ -202,7 +215,8 @@ describe('a command for a bridge', () => {
     await queue('token-2');
     const second = await list(first.next_cursor);
     expect(second.items.map(({ id }) => id)).toEqual(first.items.map(({ id }) => id));
-    // Once, although the bridge asks from the beginning.
+    // Once, when a bridge asks from the beginning after this one dropped, too.
+    jobs.clock.advance(60_000);
     expect((await list()).items).toHaveLength(1);
   });
 
@@ -211,6 +225,67 @@ describe('a command for a bridge', () => {
     await queue('token-1');
     deps.waiting.clear();
     expect((await list()).items).toEqual([]);
+  });
+
+  test('M10 is not given to another bridge until the one that has it is not heard of for a minute', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-1');
+    const [command] = (await list()).items;
+    expect((await list()).items).toEqual([]);
+    jobs.clock.advance(40_000);
+    expect(await heartbeatCommand(deps, tenant, command?.id as never)).toBe(true);
+    jobs.clock.advance(59_999);
+    expect((await list()).items).toEqual([]);
+    jobs.clock.advance(1);
+    expect((await list()).items).toEqual([command]);
+  });
+
+  test('M6 is given when the one before on the same listing is answered, whatever jobs they are of', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await expect(ask(1, { jobId: otherJobId })).rejects.toMatchObject(waits);
+    await queue('token-1');
+    await queue('token-2', otherJobId);
+    const { items, next_cursor } = await list();
+    const [first] = items;
+    expect(items.map(({ id }) => id)).toEqual([commandIdOf(jobId, 'publish')]);
+    expect((await list(next_cursor)).items).toEqual([]);
+    // The next of another listing does not take the bridge past it.
+    const thirdJobId = 'job_01J00000000000000000000002' as JobId;
+    const otherId = ProductId.parse('prod_01J00000000000000000000001');
+    await expect(ask(1, { jobId: thirdJobId, productId: otherId })).rejects.toMatchObject(waits);
+    await queue('token-3', thirdJobId);
+    const third = await list(next_cursor);
+    expect(third).toMatchObject({ items: [{ product_id: otherId }], next_cursor });
+    // Their bridge is asleep, and wakes when another has taken over.
+    jobs.clock.advance(60_000);
+    const [second] = (await list(third.next_cursor)).items;
+    expect(second?.id).toBe(commandIdOf(otherJobId, 'publish'));
+    expect(await heartbeatCommand(deps, tenant, first?.id as never)).toBe(false);
+    await answerCommand(deps, tenant, second?.id as never, { result: { listing_id: '9' } });
+    expect((await list()).items.map(({ id }) => id)).toContain(first?.id);
+  });
+
+  test('is told to bridges of its account, and of none', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await expect(ask(1, { jobId: otherJobId, accountId: otherAccountId })).rejects.toMatchObject(waits);
+    await queue('token-1');
+    await queue('token-2', otherJobId);
+    const query = { account_id: otherAccountId, wait: 0, limit: 1 };
+    expect((await listCommands(deps, tenant, query)).items).toMatchObject([{ account_id: otherAccountId }]);
+    expect((await listCommands(deps, tenant, query)).items).toEqual([]);
+    expect((await list()).items).toHaveLength(1);
+  });
+
+  test('is waited for as long as its bridge is heard of', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-1');
+    const [command] = (await list()).items;
+    jobs.clock.advance(3_000_000);
+    expect(await heartbeatCommand(deps, tenant, command?.id as never)).toBe(true);
+    jobs.clock.advance(3_000_000);
+    await expect(ask()).rejects.toMatchObject(waits);
+    jobs.clock.advance(600_001);
+    await expect(ask()).rejects.toMatchObject({ code: 'BridgeSilentError' });
   });
 
   test('fails its attempt after an hour without an answer, and is sent again by the next', async () => {
