@@ -8,8 +8,8 @@ import { type BridgeAnswer, type BridgeCommand, type Millrace, MillraceError } f
 import { EXIT, type ExitCode } from '../exit.ts';
 import type { Session } from '../session.ts';
 
-/** The server sends a command again that it hears nothing of for 60 s. */
-const HEARTBEAT_MS = 20_000;
+/** A command that the server hears nothing of for 20 s may be another bridge's. */
+const HEARTBEAT_MS = 5_000;
 const WAIT_SECONDS = 20;
 /** sysexits.h: a program that ends so may succeed later. */
 const EX_TEMPFAIL = 75;

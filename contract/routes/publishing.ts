@@ -126,7 +126,7 @@ export const publishingRoutes = {
     method: 'GET',
     path: '/bridge/commands',
     context: 'publishing',
-    summary: 'What a bridge is to do next, and no other bridge within 60 s; waits for it if asked',
+    summary: 'What a bridge is to do next, and no other bridge within 20 s; waits for it if asked',
     auth: 'bridge:write',
     query: BridgeCommandsQuery,
     responses: { 200: z.object({ items: z.array(BridgeCommand), next_cursor: z.optional(z.string()) }) },
@@ -136,7 +136,7 @@ export const publishingRoutes = {
     method: 'POST',
     path: '/bridge/commands/{command_id}/heartbeat',
     context: 'publishing',
-    summary: 'Tell that a command is being worked on; every 20 s, else it is sent again after 60 s',
+    summary: 'Tell that a command is being worked on; every 5 s, else another bridge may get it after 20 s',
     auth: 'bridge:write',
     params: commandParams,
     /** `wanted`: false when nobody waits for it any more: its job was cancelled, or it is sent again. */

@@ -140,7 +140,7 @@ interface Taken {
 
 /**
  * What a bridge is to do next, in order. Only what a state waits for is told: a job that was cancelled wants nothing. Nor is
- * what another bridge has been given, or what is about the same listing, unless that bridge was not heard of for 60 s.
+ * what another bridge has been given, or what is about the same listing, unless that bridge was not heard of for 20 s.
  */
 export async function listCommands(deps: PublishingDeps, tenantId: TenantId, query: CommandsQuery): Promise<Taken> {
   for (let waitedMs = 0; ; waitedMs += POLL_MS) {
@@ -196,7 +196,7 @@ async function takeCommand(
   return undefined;
 }
 
-/** Gives a bridge the command for the next 60 s, with the listing that it is about, if a state waits for its answer. */
+/** Gives a bridge the command for the next 20 s, with the listing that it is about, if a state waits for its answer. */
 async function keepCommand(
   deps: PublishingDeps,
   tenantId: TenantId,

@@ -3,15 +3,15 @@ import type { PublishingServices } from './deps.ts';
 import { type Listing, listingKey } from './records.ts';
 
 /** A claim that is not renewed for this long goes to whoever asks for it next. */
-const CLAIM_MS = 60_000;
-const RENEW_MS = 20_000;
+const CLAIM_MS = 20_000;
+const RENEW_MS = 5_000;
 /** The marketplace has said no: nothing of the job is on its way there. */
 const REFUSALS: ReadonlySet<unknown> = new Set(['ListingRefusedError', 'CredentialsRefusedError']);
 
 type Services = Pick<PublishingServices, 'table' | 'clock'>;
 
 /**
- * Makes the holder, a job or a command that a bridge has, the only one to work on the listing for the next 60 s. False
+ * Makes the holder, a job or a command that a bridge has, the only one to work on the listing for the next 20 s. False
  * while another has it; and, unless it `renews`, while the holder has it itself.
  */
 export async function claimListing(

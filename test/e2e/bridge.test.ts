@@ -90,7 +90,7 @@ describe.concurrent("a seller's bridge", () => {
   });
 
   it('M10 publishes once when a bridge is gone in the middle of a command, and another takes it up', {
-    timeout: 2 * TIMEOUT,
+    timeout: TIMEOUT,
   }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;
@@ -113,7 +113,7 @@ describe.concurrent("a seller's bridge", () => {
     await stopBridge(second);
   });
 
-  it('M10 answers from its journal when its answer was lost', { timeout: 2 * TIMEOUT }, async () => {
+  it('M10 answers from its journal when its answer was lost', { timeout: TIMEOUT }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;
     const folder = await tempFolder();
