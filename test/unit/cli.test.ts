@@ -464,6 +464,20 @@ describe('jobs', () => {
 });
 
 describe('bridge', () => {
+  it('tells as much as it may of what its program says, in whole characters', async () => {
+    const answers: unknown[] = [];
+    const commands = [{ id: 'cmd_1', type: 'verify', cursor: '1', listing_id: '7' }];
+    server.answers['GET /bridge/commands'] = () =>
+      answers.length === 0 ? { body: { items: commands, next_cursor: '1' } } : { status: 403, body: {} };
+    server.answers['POST /bridge/commands/cmd_1/answer'] = (_url, body) => {
+      answers.push(body);
+      return { status: 204 };
+    };
+    const program = "process.stderr.write('x'.repeat(1999) + '😀'); process.exitCode = 1";
+    await run(['bridge', '--journal', join(folder, 'journal'), '--', process.execPath, '-e', program]);
+    expect(answers).toEqual([{ error: { message: `${'x'.repeat(1_999)}\ufffd`, heals: false } }]);
+  });
+
   it('answers a command whose program prints no result with an error that says so, and goes on', async () => {
     const outputs = {
       cmd_null: { stdout: 'null' },
@@ -553,22 +567,6 @@ describe('errors', () => {
   it('shows the stack with --verbose alone', async () => {
     expect((await run(['--verbose', 'ls', '--api-key', 'mr_wrong'])).stderr).toContain('    at ');
     expect((await run(['ls', '--api-key', 'mr_wrong'])).stderr).not.toContain('    at ');
-  });
-});
-
-describe('bridge', () => {
-  it('tells as much as it may of what its program says, in whole characters', async () => {
-    const answers: unknown[] = [];
-    const commands = [{ id: 'cmd_1', type: 'verify', cursor: '1', listing_id: '7' }];
-    server.answers['GET /bridge/commands'] = () =>
-      answers.length === 0 ? { body: { items: commands, next_cursor: '1' } } : { status: 403, body: {} };
-    server.answers['POST /bridge/commands/cmd_1/answer'] = (_url, body) => {
-      answers.push(body);
-      return { status: 204 };
-    };
-    const program = "process.stderr.write('x'.repeat(1999) + '😀'); process.exitCode = 1";
-    await run(['bridge', '--journal', join(folder, 'journal'), '--', process.execPath, '-e', program]);
-    expect(answers).toEqual([{ error: { message: `${'x'.repeat(1_999)}\ufffd`, heals: false } }]);
   });
 });
 
