@@ -15,8 +15,8 @@ const project = (name: string, timeoutSeconds: number, more = {}) => ({
 // CI adds up the JSON reports of its runs.
 const json = process.env.VITEST_RESULTS;
 
-// Most tests of the single machine wait for something: two files at once do well on two cores. A deployment is one for all.
-const maxWorkers = process.env.MILLRACE_URL ? 1 : Math.max(2, availableParallelism() - 1);
+// Most tests of the single machine wait for something: three files at once do well on two cores. A deployment is one for all.
+const maxWorkers = process.env.MILLRACE_URL ? 1 : Math.max(3, availableParallelism() - 1);
 
 export default defineConfig({
   test: {

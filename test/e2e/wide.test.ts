@@ -25,8 +25,8 @@ it('M11 runs a job of 1,000 tasks, whose tasks take as long as those of one of 1
   const hundred = msPerTask(await runWide(client, 100));
   const thousand = msPerTask(await runWide(client, 1_000));
   task.meta.figures = { ms_per_task_of_100: hundred, ms_per_task_of_1000: thousand, ratio: thousand / hundred };
-  // The bench holds it to 1.2; here the machine does other things, too.
-  expect(thousand / hundred).toBeLessThan(2);
+  // The bench holds it to 1.2; here the machine does other things, too. What grows with the tasks would make it 10.
+  expect(thousand / hundred).toBeLessThan(5);
 });
 
 it('M11 runs a job of 10,000 items, some of them a task', { timeout: TIMEOUT }, async ({ task }) => {
