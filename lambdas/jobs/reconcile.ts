@@ -1,5 +1,6 @@
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError, errorHeals } from '../../contract/errors.ts';
+import type { Item, Table } from '../../platform/ports/table.ts';
 import { stopExecution } from './cancel-job.ts';
 import { tellLateProgress } from './changes.ts';
 import { finishCreating } from './create-job.ts';
@@ -102,13 +103,17 @@ async function tryMending(
 
 async function* activeJobs({ table }: JobsDeps): AsyncGenerator<JobRecord> {
   for (let shard = 0; shard < ACTIVE_SHARDS; shard += 1) {
-    let cursor: string | undefined;
-    do {
-      const page = await table.query({ pk: activePk(shard), index: 'g2', limit: PAGE, ...(cursor ? { cursor } : {}) });
-      yield* page.items.map(asJob);
-      cursor = page.cursor;
-    } while (cursor);
+    for await (const item of eachIndexed(table, activePk(shard))) yield asJob(item);
   }
+}
+
+async function* eachIndexed(table: Table, pk: string): AsyncGenerator<Item> {
+  let cursor: string | undefined;
+  do {
+    const page = await table.query({ pk, index: 'g2', limit: PAGE, ...(cursor ? { cursor } : {}) });
+    yield* page.items;
+    cursor = page.cursor;
+  } while (cursor);
 }
 
 async function mendJob(
@@ -149,8 +154,8 @@ async function mendJob(
 
 /** One step is enough: its change wakes the next. */
 async function mendSweeps(deps: JobsDeps, report: ReconcileReport): Promise<void> {
-  const { items } = await deps.table.query({ pk: SWEPT_PK, index: 'g2', limit: PAGE });
-  for (const { tenant_id, batch_id } of items.map(asBatch)) {
+  for await (const item of eachIndexed(deps.table, SWEPT_PK)) {
+    const { tenant_id, batch_id } = asBatch(item);
     await tryMending(deps, report, { tenant_id }, async () => {
       const row = await deps.table.get(batchKey(tenant_id, batch_id));
       const batch = row && asBatch(row);

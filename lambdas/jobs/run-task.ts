@@ -230,6 +230,7 @@ function createContext(
 /** An unknown error is a defect of the task; its message is its job's owner's to see. */
 function toDomainError(thrown: unknown): DomainError {
   const message = cutText(thrown instanceof Error ? thrown.message : String(thrown), MAX_MESSAGE_LENGTH);
-  if (thrown instanceof DomainError && message === thrown.message) return thrown;
-  return new DomainError(thrown instanceof DomainError ? thrown.code : 'InternalError', message, {}, { cause: thrown });
+  if (!(thrown instanceof DomainError)) return new DomainError('InternalError', message, {}, { cause: thrown });
+  if (message === thrown.message) return thrown;
+  return new DomainError(thrown.code, message, thrown.details, { cause: thrown });
 }

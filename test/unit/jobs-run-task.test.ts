@@ -257,10 +257,12 @@ describe('runTask', () => {
     ['not well-formed', '\ud800'],
   ])('records an error whose text is %s', async (_, text) => {
     const jobId = await world.started();
-    const run = world.run(jobId, 'step1', () => Promise.reject(new DomainError('InputDataError', text)));
+    const code = 'MarketplaceBusyError';
+    const details = { retry_after_seconds: 90 };
+    const run = world.run(jobId, 'step1', () => Promise.reject(new DomainError(code, text, details)));
     const message = text.slice(0, 2_000).toWellFormed();
-    await expect(run).rejects.toMatchObject({ code: 'InputDataError', message });
-    expect(await task(jobId, 'step1')).toMatchObject({ state: 'failed', error: { code: 'InputDataError', message } });
+    await expect(run).rejects.toMatchObject({ code, message, details });
+    expect(await task(jobId, 'step1')).toMatchObject({ state: 'failed', error: { code, message } });
   });
 
   test('runs a failed task again', async () => {
