@@ -145,6 +145,8 @@ const command = {
   product_id: ProductId,
   /** Of this delivery; the next call goes on after it. A command that is sent again has a new one. */
   cursor: z.string(),
+  /** To be sent with its heartbeats: another bridge that gets the command has another one. */
+  claim: z.string(),
   created_at: Timestamp,
 };
 

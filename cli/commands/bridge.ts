@@ -107,7 +107,7 @@ async function runProgram(
   child.stdin.on('error', () => undefined).end(JSON.stringify(command));
   const beat = async () => {
     // What is wrong with the connection shows when the answer is sent.
-    if (!(await millrace.bridge.heartbeat(command.id).catch(() => true))) unwanted.abort();
+    if (!(await millrace.bridge.heartbeat(command.id, command.claim).catch(() => true))) unwanted.abort();
   };
   const heart = setInterval(() => void beat(), HEARTBEAT_MS);
   try {

@@ -94,9 +94,13 @@ export class Bridge {
     return this.#api.call('listCommands', { query }, { retrySeconds: RETRY_SECONDS });
   }
 
-  /** False when nobody waits for the command any more: it is not to be done. `CommandNotFoundError`. */
-  async heartbeat(commandId: string): Promise<boolean> {
-    return (await this.#api.call('heartbeatCommand', { params: { command_id: commandId } })).wanted;
+  /**
+   * False when the command is not to be done: nobody waits for it any more or, told by its `claim`, another bridge has got it.
+   * `CommandNotFoundError`.
+   */
+  async heartbeat(commandId: string, claim?: string): Promise<boolean> {
+    const input = { params: { command_id: commandId }, query: claim === undefined ? {} : { claim } };
+    return (await this.#api.call('heartbeatCommand', input)).wanted;
   }
 
   /** Tells how a command ended; safe to repeat, and the first answer counts. `CommandNotFoundError`. */

@@ -28,6 +28,9 @@ const BridgeCommandsQuery = z.object({
   limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(100)), 10),
 });
 
+/** `claim`: the command's, which has a bridge that was away told when another has got it. */
+const HeartbeatQuery = z.object({ claim: z.optional(z.string().check(z.regex(/^[0-9A-Z]{26}$/))) });
+
 /** Products, marketplace accounts and the bridge. */
 export const publishingRoutes = {
   createProduct: route({
@@ -139,7 +142,8 @@ export const publishingRoutes = {
     summary: 'Tell that a command is being worked on; every 5 s, else another bridge may get it after 20 s',
     auth: 'bridge:write',
     params: commandParams,
-    /** `wanted`: false when nobody waits for it any more: its job was cancelled, or it is sent again. */
+    query: HeartbeatQuery,
+    /** `wanted`: false when nobody waits for it any more, since its job was cancelled; or when another bridge has it. */
     responses: { 200: z.object({ wanted: z.boolean() }) },
     errors: ['CommandNotFoundError'],
   }),

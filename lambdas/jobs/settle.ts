@@ -125,7 +125,9 @@ async function endJob(deps: JobsDeps, job: JobRecord, execution: Execution): Pro
   }
   const { left, counts } = ledger;
   const entry = deps.entries[job.workflow];
-  const steps = left.length > 0 && entry ? workflowSteps(entry, job.input) : [];
+  // The definition may have changed since the job was created.
+  const input = entry?.input.safeParse(job.input).data;
+  const steps = left.length > 0 && entry && input ? workflowSteps(entry, input) : [];
   // Tasks that were not completed before their step left the workflow never will be.
   const total = counts.completed + left.filter((step) => steps.includes(step)).length;
   const moved = await moveJob(deps, job, 'complete', { set: { final_counts: { ...counts, total } } });

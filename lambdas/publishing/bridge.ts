@@ -27,8 +27,9 @@ import {
   queuePk,
 } from './records.ts';
 
-/** A command that is not answered in an hour, in one attempt of its job, fails it. */
+/** When no bridge has been heard of for an hour, a command fails its task; so it does when none has answered it in a day. */
 const PATIENCE_MS = 3_600_000;
+const ANSWER_MS = 24 * 3_600_000;
 /** What patience is measured from moves once in this time while a bridge is heard of. */
 const HEARD_MS = 60_000;
 /** Commands are kept for 30 days; the job's ledger has their results for as long as the job. */
@@ -71,6 +72,7 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
       product_id: productId,
       state: 'open',
       sent_at: now.toISOString(),
+      begun_at: now.toISOString(),
       created_at: now.toISOString(),
     };
     const ttl = Math.floor(now.getTime() / 1_000) + KEPT_SECONDS;
@@ -84,7 +86,7 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
       op: 'update',
       key,
       if: { state: ['open', 'failed'], attempt: command.attempt },
-      set: { state: 'open', attempt: send.attempt, sent_at: now.toISOString() },
+      set: { state: 'open', attempt: send.attempt, sent_at: now.toISOString(), begun_at: now.toISOString() },
       remove: ['error'],
     });
     throw waiting(commandId);
@@ -92,6 +94,9 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
   if (command.state === 'failed') throw bridgeError(command);
   if (now.getTime() - Date.parse(command.sent_at) > PATIENCE_MS) {
     throw new DomainError('BridgeSilentError', `no bridge has answered ${commandId} for an hour: is one running?`);
+  }
+  if (now.getTime() - Date.parse(command.begun_at ?? command.sent_at) > ANSWER_MS) {
+    throw new DomainError('BridgeSilentError', `no bridge has answered ${commandId} for a day, though one works on it`);
   }
   throw waiting(commandId);
 }
@@ -115,9 +120,10 @@ export async function queueCommands(
   for (const { command_id, account_id, state, cursor: before } of items.map(asCommand)) {
     if (state !== 'open') continue;
     const cursor = clock.newId();
+    const ttl = Math.floor(clock.now().getTime() / 1_000) + KEPT_SECONDS;
     const moved = await table.transact([
       { op: 'update', key: commandKey(tenantId, command_id), if: { state: 'open' }, set: { token, cursor } },
-      { op: 'put', item: { pk: queuePk(tenantId), sk: cursor, command_id, account_id } },
+      { op: 'put', item: { pk: queuePk(tenantId), sk: cursor, command_id, account_id, ttl } },
       ...(before ? [{ op: 'delete', key: { pk: queuePk(tenantId), sk: before } } as const] : []),
     ]);
     if (moved.ok) queued += 1;
@@ -143,9 +149,10 @@ interface Taken {
  * what another bridge has been given, or what is about the same listing, unless that bridge was not heard of for 20 s.
  */
 export async function listCommands(deps: PublishingDeps, tenantId: TenantId, query: CommandsQuery): Promise<Taken> {
-  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+  const end = performance.now() + query.wait * 1_000;
+  for (;;) {
     const taken = await takeCommands(deps, tenantId, query);
-    if (taken.items.length > 0 || waitedMs >= query.wait * 1_000) return taken;
+    if (taken.items.length > 0 || performance.now() + POLL_MS > end) return taken;
     await setTimeout(POLL_MS);
   }
 }
@@ -189,8 +196,10 @@ async function takeCommand(
   cursor: string,
 ): Promise<BridgeCommand | 'busy' | undefined> {
   const command = await readCommand(deps.table, tenantId, commandId);
-  const kept = command?.cursor === cursor ? await keepCommand(deps, tenantId, command, { renews: false }) : 'unwanted';
-  if (command && kept === 'kept') return commandView(deps, command);
+  const claim = deps.clock.newId();
+  const kept =
+    command?.cursor === cursor ? await keepCommand(deps, tenantId, command, { renews: false, claim }) : 'unwanted';
+  if (command && kept === 'kept') return commandView(deps, command, claim);
   if (kept === 'busy') return 'busy';
   await deps.table.write({ op: 'delete', key: { pk: queuePk(tenantId), sk: cursor } });
   return undefined;
@@ -201,12 +210,12 @@ async function keepCommand(
   deps: PublishingDeps,
   tenantId: TenantId,
   command: CommandRecord,
-  { renews }: { renews: boolean },
+  by: { renews: boolean; claim?: string | undefined },
 ): Promise<'kept' | 'busy' | 'unwanted'> {
   const { command_id, state, token, attempt, sent_at } = command;
   if (state !== 'open' || token === undefined) return 'unwanted';
   const listing = listingOf(tenantId, command);
-  if (!(await claimListing(deps, listing, command_id, { renews }))) return 'busy';
+  if (!(await claimListing(deps, listing, command_id, by))) return 'busy';
   if (!(await deps.workflows.heartbeat({ token }))) {
     await releaseListing(deps, listing, command_id);
     return 'unwanted';
@@ -225,9 +234,9 @@ const listingOf = (tenantId: TenantId, { account_id, product_id }: CommandRecord
   productId: product_id,
 });
 
-async function commandView({ objects }: PublishingDeps, command: CommandRecord): Promise<BridgeCommand> {
+async function commandView({ objects }: PublishingDeps, command: CommandRecord, claim: string): Promise<BridgeCommand> {
   const { command_id, account_id, product_id, cursor, created_at, type, payload, image } = command;
-  const common = { id: command_id, account_id, product_id, cursor, created_at, type };
+  const common = { id: command_id, account_id, product_id, cursor, claim, created_at, type };
   if (!image) return BridgeCommand.parse({ ...common, ...payload });
   const { name, content_type, size_bytes, checksum_crc64nvme, object_key: key } = image;
   const { url } = await objects.signGet({ key, fileName: name, expiresInSeconds: DEFAULT_URL_SECONDS });
@@ -240,9 +249,10 @@ export async function heartbeatCommand(
   deps: PublishingDeps,
   tenantId: TenantId,
   commandId: CommandId,
+  claim?: string,
 ): Promise<boolean> {
   const command = await getCommand(deps.table, tenantId, commandId);
-  return (await keepCommand(deps, tenantId, command, { renews: true })) === 'kept';
+  return (await keepCommand(deps, tenantId, command, { renews: true, claim })) === 'kept';
 }
 
 export async function answerCommand(

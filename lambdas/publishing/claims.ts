@@ -12,22 +12,29 @@ type Services = Pick<PublishingServices, 'table' | 'clock'>;
 
 /**
  * Makes the holder, a job or a command that a bridge has, the only one to work on the listing for the next 20 s. False
- * while another has it; and, unless it `renews`, while the holder has it itself.
+ * while another has it; and, unless it `renews`, while the holder has it itself. `claim` tells one bridge's taking of a
+ * command from another's.
  */
 export async function claimListing(
   { table, clock }: Services,
   listing: Listing,
   holder: string,
-  { renews }: { renews: boolean },
+  { renews, claim }: { renews: boolean; claim?: string | undefined },
 ): Promise<boolean> {
+  const key = listingKey(listing);
   const now = clock.now().getTime();
   const until = now + CLAIM_MS;
-  const item = { ...listingKey(listing), holder, until, ttl: Math.ceil(until / 1_000) };
-  const claimed = await table.write({ op: 'put', item, unlessExists: true });
-  if (claimed.ok) return true;
-  const { holder: before = '', until: end = 0 } = (claimed.item ?? {}) as { holder?: string; until?: number };
-  if (renews && before === holder) return (await table.write({ op: 'put', item, if: { holder } })).ok;
-  return end <= now && (await table.write({ op: 'put', item, if: { holder: before, until: end } })).ok;
+  const item = { ...key, holder, until, ttl: Math.ceil(until / 1_000), ...(claim !== undefined && { claim }) };
+  const found = (await table.get(key)) as { holder: string; until: number; claim?: string } | undefined;
+  if (!found) return (await table.write({ op: 'put', item, unlessExists: true })).ok;
+  const { until: end, ...before } = found;
+  const isOwn = renews && before.holder === holder && (claim === undefined || before.claim === claim);
+  if (isOwn) {
+    const change = { until, ttl: item.ttl };
+    const held = { holder, ...(before.claim !== undefined && { claim: before.claim }) };
+    return (await table.write({ op: 'update', key, if: held, set: change })).ok;
+  }
+  return end <= now && (await table.write({ op: 'put', item, if: { holder: before.holder, until: end } })).ok;
 }
 
 export async function releaseListing({ table }: Services, listing: Listing, holder: string): Promise<void> {

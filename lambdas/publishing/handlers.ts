@@ -58,8 +58,9 @@ export function createPublishingHandlers(deps: PublishingDeps): Handlers<'publis
       return { status: 200, body: await listCommands(deps, caller.tenantId, query) };
     },
 
-    async heartbeatCommand({ caller, params }) {
-      return { status: 200, body: { wanted: await heartbeatCommand(deps, caller.tenantId, params.command_id) } };
+    async heartbeatCommand({ caller, params, query }) {
+      const wanted = await heartbeatCommand(deps, caller.tenantId, params.command_id, query.claim);
+      return { status: 200, body: { wanted } };
     },
 
     async answerCommand({ caller, params, body }) {

@@ -56,6 +56,8 @@ export type CommandRecord = {
   /** The job's attempt that it was sent by last, and when; or, later, when a bridge was heard of. */
   readonly attempt: number;
   readonly sent_at: string;
+  /** When that attempt sent it first. */
+  readonly begun_at?: string;
   readonly created_at: string;
   readonly result?: Readonly<Record<string, Value>>;
   readonly error?: { readonly message: string; readonly heals: boolean };

@@ -128,6 +128,19 @@ describe('a job whose workflow has changed between its failure and its retry', (
     expect(await listed(jobId)).toEqual(['1 pay completed', '2 ship failed', '3 mail completed']);
   });
 
+  test('is complete so though the workflow plans by a field that jobs did not have', async () => {
+    const jobId = await start();
+    await runSteps(jobId, ['pay']);
+    await failAt(jobId, 'ship', 'InputDataError', async () => null);
+    deploy('pay', 'mail');
+    const input = z.strictObject({ last: z._default(z.array(z.string()), ['mail']) });
+    const plan = ({ last }: Record<string, unknown>) => ['pay', ...(last as string[])].map((step) => ({ step }));
+    entries.order = { ...(entries.order as WorkflowEntry), input, plan };
+    await retry(jobId);
+    await runSteps(jobId, ['pay', 'mail']);
+    expect(await complete(jobId)).toMatchObject({ state: 'completed', percent: 100, total_tasks: 2 });
+  });
+
   test('keeps the places of steps through one change after the other', async () => {
     const jobId = await start();
     for (const steps of [

@@ -237,7 +237,35 @@ describe('a command for a bridge', () => {
     jobs.clock.advance(19_999);
     expect((await list()).items).toEqual([]);
     jobs.clock.advance(1);
-    expect((await list()).items).toEqual([command]);
+    expect((await list()).items).toMatchObject([{ id: command?.id }]);
+  });
+
+  test('M10 is taken back from a bridge that was away while another got it', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-1');
+    const [away] = (await list()).items;
+    const beat = (command: typeof away) => heartbeatCommand(deps, tenant, command?.id as never, command?.claim);
+    jobs.clock.advance(20_000);
+    // Nobody else has asked.
+    expect(await beat(away)).toBe(true);
+    jobs.clock.advance(20_000);
+    const [other] = (await list()).items;
+    expect(other).toEqual({ ...away, claim: other?.claim });
+    expect([await beat(away), await beat(other), await beat(away)]).toEqual([false, true, false]);
+  });
+
+  test('is given up when none has answered in a day, though one is heard of', async () => {
+    await expect(ask()).rejects.toMatchObject(waits);
+    await queue('token-1');
+    const [command] = (await list()).items;
+    for (let hour = 0; hour < 24; hour += 1) {
+      await expect(ask()).rejects.toMatchObject(waits);
+      jobs.clock.advance(3_600_000);
+      expect(await heartbeatCommand(deps, tenant, command?.id as never)).toBe(true);
+    }
+    jobs.clock.advance(1);
+    await expect(ask()).rejects.toMatchObject({ code: 'BridgeSilentError' });
+    await expect(ask(2)).rejects.toMatchObject(waits);
   });
 
   test('M6 is given when the one before on the same listing is answered, whatever jobs they are of', async () => {
