@@ -66,6 +66,9 @@ export class StateStream implements Listener {
   }
 
   onMessage(message: ServerMessage): void {
+    const isAnswer = message.type === 'snapshot' || message.type === 'subscribed';
+    // Of a question that was asked again, while its answer was on its way.
+    if (isAnswer && this.#askAgainMs === Number.POSITIVE_INFINITY) return;
     if (message.type === 'snapshot') {
       this.#askAgainMs = Date.now() + ASK_AFTER_MS;
       this.#snapshot.push(...message.items);

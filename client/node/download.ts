@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
 import { abortedError, MillraceError, networkError, readRetryAfter } from '../errors.ts';
 import type { Millrace } from '../index.ts';
@@ -29,7 +29,7 @@ export async function downloadFile(
   options: DownloadOptions = {},
 ): Promise<File> {
   const file = await millrace.files.get(fileId);
-  const aside = `${path}.${randomUUID().slice(0, 8)}.part`;
+  const aside = join(dirname(path), `.${randomUUID().slice(0, 8)}.part`);
   const output = await openAside(path, aside);
   try {
     const checksum = await receive(millrace, file, output, options);
@@ -45,8 +45,11 @@ export async function downloadFile(
 
 /** What will not do at the end is refused here. */
 async function openAside(path: string, aside: string): Promise<FileHandle> {
-  const there = await stat(path).catch(() => undefined);
-  if (path === '' || (there && !there.isFile())) {
+  const there = await stat(path).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENAMETOOLONG') return undefined;
+    throw new MillraceError('FileUnwritableError', `${path} cannot be written: its name is too long`, { cause });
+  });
+  if (path === '' || path.endsWith('/') || path.endsWith(sep) || (there && !there.isFile())) {
     throw new MillraceError('FileUnwritableError', `'${path}' is not the path of a file: say its name, too`);
   }
   const folder = dirname(path);

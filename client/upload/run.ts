@@ -39,10 +39,7 @@ export interface Session {
   readonly identity: FileIdentity | undefined;
   /** Parts that the server has, with their checksums if it knows them. */
   received: ReadonlyMap<number, { sizeBytes: number; checksum: string | undefined }>;
-  /**
-   * Received parts whose checksums the server doesn't know, as with integrity `whole`, are taken for those of this version
-   * of the file, until the checksum of the whole differs.
-   */
+  /** Received parts whose checksums the server doesn't know, as with integrity `whole`, are taken for those of this version. */
   trusted: boolean;
   /** Checksums of the file's parts, as far as they are known. */
   readonly checksums: Map<number, string>;

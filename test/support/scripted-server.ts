@@ -29,7 +29,7 @@ interface Session {
   id: string;
   init: InitUpload;
   partSize: number;
-  state: 'open' | 'completing' | 'completed' | 'aborted';
+  state: 'open' | 'completing' | 'completed' | 'rejected' | 'aborted';
   parts: Map<number, StoredPart>;
   fileId?: string;
   checksum?: string;
@@ -250,7 +250,11 @@ export async function startScriptedServer({
       const size = sizeOf(session, partNumber);
       whole = whole === undefined ? part.checksum : combineCrc64Nvme(whole, part.checksum, size);
     }
-    if (checksum !== undefined && checksum !== whole) return failure('ChecksumMismatchError');
+    if (checksum !== undefined && checksum !== whole) {
+      // Without the parts' checksums it shows when the object is made.
+      if (session.init.integrity === 'whole') session.state = 'rejected';
+      return failure('ChecksumMismatchError');
+    }
     session.checksum = whole ?? '';
     session.fileId = `file_${ulid()}`;
     session.state = world.completionPolls > 0 ? 'completing' : 'completed';

@@ -266,11 +266,12 @@ describe('files', () => {
       expect(stderr).toContain(sentence);
     }
     const millrace = new Millrace({ url: server.url, apiKey: TEST_KEY });
-    for (const path of ['', '.', './', 'none/', 'none/copy.bin', 'rows.bin/copy.bin', 'x'.repeat(250)]) {
+    for (const path of ['', '.', './', 'none/', 'none/copy.bin', 'rows.bin/copy.bin', 'x'.repeat(256)]) {
       const refusal = downloadFile(millrace, id, path && `${folder}/${path}`);
       await expect(refusal).rejects.toMatchObject({ code: 'FileUnwritableError' });
     }
     expect(server.trace).not.toContain('get bytes');
+    await downloadFile(millrace, id, join(folder, 'x'.repeat(255)));
     expect((await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
