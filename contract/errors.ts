@@ -92,6 +92,11 @@ export class DomainError extends Error {
   }
 }
 
+/** An expected failure that no further try heals. */
+export function isRefusal(error: unknown): error is DomainError {
+  return error instanceof DomainError && !errorHeals(error.code);
+}
+
 /** Whether a code (or any other name of an error) may heal by trying again; unknown ones don't. */
 export function errorHeals(code: string): boolean {
   return code in ERRORS && ERRORS[code as ErrorCode].heals;

@@ -18,9 +18,10 @@ import { idempotent, route } from './route.ts';
 const productParams = z.object({ product_id: ProductId });
 const accountParams = z.object({ account_id: AccountId });
 const commandParams = z.object({ command_id: CommandId });
+const Ulid = z.string().check(z.regex(/^[0-9A-Z]{26}$/));
 const BridgeCommandsQuery = z.object({
   /** `next_cursor` of the answer before; all that wait when left out, as after a start. */
-  after: z.optional(z.string().check(z.regex(/^[0-9A-Z]{26}$/))),
+  after: z.optional(Ulid),
   /** Only those of this account, for a bridge that does one of several; those of all when left out. */
   account_id: z.optional(AccountId),
   /** Seconds to wait for a command if there is none yet. */
@@ -29,7 +30,7 @@ const BridgeCommandsQuery = z.object({
 });
 
 /** `claim`: the command's, which has a bridge that was away told when another has got it. */
-const HeartbeatQuery = z.object({ claim: z.optional(z.string().check(z.regex(/^[0-9A-Z]{26}$/))) });
+const HeartbeatQuery = z.object({ claim: z.optional(Ulid) });
 
 /** Products, marketplace accounts and the bridge. */
 export const publishingRoutes = {

@@ -5,7 +5,7 @@ import type { JobState } from '../../contract/jobs.ts';
 import { MAX_BATCH_BYTES, MAX_BATCH_JOBS, MIB } from '../../contract/limits.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
-import { MAX_PAGES_READ, nextCursor, pageQuery } from '../runtime/listing.ts';
+import { findPage } from '../runtime/listing.ts';
 import type { JobsDeps } from './deps.ts';
 import {
   asBatch,
@@ -156,14 +156,13 @@ export async function listBatchItems(
   query: { limit: number; cursor?: string | undefined; state?: JobState | undefined },
 ): Promise<{ items: BatchItem[]; next_cursor?: string }> {
   const { pk } = batchKey(tenant_id, batch_id);
-  let { cursor } = query;
-  for (let read = 1; ; read += 1) {
-    const page = await deps.table.query({ ...pageQuery({ limit: query.limit, cursor }), pk, prefix: 'ITEM#' });
-    const all = await Promise.all(page.items.map((item) => itemView(deps, tenant_id, asBatchItem(item))));
-    const items = all.filter(({ state }) => query.state === undefined || state === query.state);
-    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, ...nextCursor(page) };
-    cursor = page.cursor;
-  }
+  const readPage = async (part: { limit: number; cursor?: string }) => {
+    const { items, cursor } = await deps.table.query({ ...part, pk, prefix: 'ITEM#' });
+    return { items: await Promise.all(items.map((item) => itemView(deps, tenant_id, asBatchItem(item)))), cursor };
+  };
+  const matches = ({ state }: BatchItem) => query.state === undefined || state === query.state;
+  const { items, next } = await findPage(query, readPage, matches);
+  return { items, ...next };
 }
 
 async function itemView({ table }: JobsDeps, tenantId: TenantId, item: BatchItemRecord): Promise<BatchItem> {

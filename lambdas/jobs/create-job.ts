@@ -10,7 +10,7 @@ import { problemsOf, validationError } from '../runtime/validation.ts';
 import type { JobsDeps } from './deps.ts';
 import { createQueued, moveJob } from './move-job.ts';
 import { type JobRecord, jobKey, jobListPk, readJob, stateIndex, timeOf } from './records.ts';
-import { addTasks, jobSteps, putTasks, stepOrders, type TasksToAdd, workflowSteps } from './tasks.ts';
+import { addTasks, jobSteps, putTasks, stepOrders, workflowSteps } from './tasks.ts';
 
 interface CreateJobInput {
   readonly tenantId: TenantId;
@@ -36,7 +36,8 @@ export async function createJob(
   const item = await newJob(deps, tenantId, body);
   const claim = request ? [request.claim(item.job_id)] : [];
   const queued = createQueued(deps, item);
-  const all = [...queued.writes, ...claim, ...putTasks(plannedTasks(deps, item, new Date(item.created_at)))];
+  const planned = plannedTasks(item, definedNow(deps, item), new Date(item.created_at));
+  const all = [...queued.writes, ...claim, ...putTasks(planned)];
   // A job of more tasks is in the making until it has them all.
   const atOnce = all.length <= MAX_TRANSACTION_WRITES;
   const result = await deps.table.transact(atOnce ? all : [{ op: 'put', item, unlessExists: true }, ...claim]);
@@ -91,7 +92,7 @@ export async function finishCreating(deps: JobsDeps, job: JobRecord): Promise<Jo
 
 /** Adds what is not there yet of the tasks that the job's workflow plans; answers what the job is to keep of that. */
 export async function addPlannedTasks(deps: JobsDeps, job: JobRecord, now: Date) {
-  const { steps, ...planned } = plannedTasks(deps, job, now);
+  const { steps, ...planned } = plannedTasks(job, definedNow(deps, job), now);
   await addTasks(deps.table, planned);
   return { steps, planned_tasks: planned.tasks.length };
 }
@@ -99,9 +100,10 @@ export async function addPlannedTasks(deps: JobsDeps, job: JobRecord, now: Date)
 /** Adds the tasks, and to a running job the steps, that its workflow has gained. Safe to repeat. */
 export async function addGainedSteps(deps: JobsDeps, job: JobRecord): Promise<void> {
   if (!job.steps) return;
-  const { steps, ...planned } = plannedTasks(deps, job, deps.clock.now());
-  const gained = new Set(steps.slice(job.steps.length));
+  const defined = definedNow(deps, job);
+  const gained = new Set(defined.steps.slice(job.steps.length));
   if (gained.size === 0) return;
+  const { steps, ...planned } = plannedTasks(job, defined, deps.clock.now());
   await addTasks(deps.table, { ...planned, tasks: planned.tasks.filter(({ step }) => gained.has(step)) });
   const { tenant_id, job_id, attempt, leg } = job;
   const key = jobKey(tenant_id, job_id);
@@ -109,12 +111,15 @@ export async function addGainedSteps(deps: JobsDeps, job: JobRecord): Promise<vo
   await deps.table.write({ op: 'update', key, if: { state: 'running', attempt, leg }, set: { steps } });
 }
 
-function plannedTasks(deps: JobsDeps, job: JobRecord, now: Date): TasksToAdd & { readonly steps: readonly string[] } {
-  const { tenant_id: tenantId, job_id: jobId, workflow } = job;
-  const entry = findEntry(deps, workflow);
-  // The definition may have changed since the job was created.
+/** What the job's workflow is now, which may have changed since the job was created. */
+function definedNow(deps: JobsDeps, job: JobRecord) {
+  const entry = findEntry(deps, job.workflow);
   const input = parseInput(entry, job.input);
-  const steps = jobSteps(entry, job, input);
+  return { entry, input, steps: jobSteps(entry, job, input) };
+}
+
+function plannedTasks(job: JobRecord, { entry, input, steps }: ReturnType<typeof definedNow>, now: Date) {
+  const { tenant_id: tenantId, job_id: jobId } = job;
   return { tenantId, jobId, steps, orderOf: stepOrders(steps), tasks: entry.plan(input), now };
 }
 

@@ -1,5 +1,5 @@
 import type { TenantId } from '../../contract/common.ts';
-import { DomainError, errorHeals } from '../../contract/errors.ts';
+import { isRefusal } from '../../contract/errors.ts';
 import { addGainedSteps } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
 import { moveJob } from './move-job.ts';
@@ -64,7 +64,7 @@ export async function startExecution(deps: JobsDeps, job: JobRecord): Promise<vo
     await addGainedSteps(deps, job);
     await deps.workflows.start({ workflow, name, input });
   } catch (error) {
-    if (!(error instanceof DomainError) || errorHeals(error.code)) throw error;
+    if (!isRefusal(error)) throw error;
     await moveJob(deps, job, 'fail', { set: { error: { code: error.code, message: error.message } } });
     return;
   }

@@ -1,6 +1,6 @@
 import type { TenantId } from '../../contract/common.ts';
-import { DomainError, errorHeals } from '../../contract/errors.ts';
-import type { Item, Table } from '../../platform/ports/table.ts';
+import { isRefusal } from '../../contract/errors.ts';
+import { eachItem } from '../runtime/listing.ts';
 import { stopExecution } from './cancel-job.ts';
 import { tellLateProgress } from './changes.ts';
 import { finishCreating } from './create-job.ts';
@@ -103,17 +103,9 @@ async function tryMending(
 
 async function* activeJobs({ table }: JobsDeps): AsyncGenerator<JobRecord> {
   for (let shard = 0; shard < ACTIVE_SHARDS; shard += 1) {
-    for await (const item of eachIndexed(table, activePk(shard))) yield asJob(item);
+    const active = eachItem(table, { pk: activePk(shard), index: 'g2', limit: PAGE });
+    for await (const item of active) yield asJob(item);
   }
-}
-
-async function* eachIndexed(table: Table, pk: string): AsyncGenerator<Item> {
-  let cursor: string | undefined;
-  do {
-    const page = await table.query({ pk, index: 'g2', limit: PAGE, ...(cursor ? { cursor } : {}) });
-    yield* page.items;
-    cursor = page.cursor;
-  } while (cursor);
 }
 
 async function mendJob(
@@ -154,7 +146,7 @@ async function mendJob(
 
 /** One step is enough: its change wakes the next. */
 async function mendSweeps(deps: JobsDeps, report: ReconcileReport): Promise<void> {
-  for await (const item of eachIndexed(deps.table, SWEPT_PK)) {
+  for await (const item of eachItem(deps.table, { pk: SWEPT_PK, index: 'g2', limit: PAGE })) {
     const { tenant_id, batch_id } = asBatch(item);
     await tryMending(deps, report, { tenant_id }, async () => {
       const row = await deps.table.get(batchKey(tenant_id, batch_id));
@@ -168,7 +160,7 @@ async function mendSweeps(deps: JobsDeps, report: ReconcileReport): Promise<void
 
 /** A job that can never be queued, since its workflow is gone. */
 async function dropJob(deps: JobsDeps, job: JobRecord, cause: unknown): Promise<void> {
-  if (!(cause instanceof DomainError) || errorHeals(cause.code)) throw cause;
+  if (!isRefusal(cause)) throw cause;
   await moveJob(deps, job, 'drop', { set: { error: { code: cause.code, message: cause.message } } });
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { DomainError, errorHeals } from '../../contract/errors.ts';
+import { DomainError, isRefusal } from '../../contract/errors.ts';
 import { CreateJob, type JobError } from '../../contract/jobs.ts';
 import type { Change } from '../../platform/ports/table.ts';
 import { findProblem } from '../runtime/json-body.ts';
@@ -101,7 +101,7 @@ async function createItem(
 
 /** Why an item fails; throws what may heal, and what is a defect. */
 function refusalOf(error: unknown): JobError {
-  if (!(error instanceof DomainError) || errorHeals(error.code)) throw error;
+  if (!isRefusal(error)) throw error;
   return { code: error.code, message: error.message };
 }
 

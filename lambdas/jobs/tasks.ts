@@ -10,6 +10,7 @@ import {
   type Value,
   type Write,
 } from '../../platform/ports/table.ts';
+import { eachItem } from '../runtime/listing.ts';
 import { asTask, type JobRecord, jobKey, type TaskRecord } from './records.ts';
 
 const LEDGER_PAGE = 200;
@@ -107,17 +108,8 @@ export async function* eachTask(
   order?: number,
 ): AsyncGenerator<TaskRecord & Key> {
   const prefix = order === undefined ? 'TASK#' : orderPrefix(order);
-  let cursor: string | undefined;
-  do {
-    const page = await table.query({
-      pk: jobKey(tenantId, jobId).pk,
-      prefix,
-      limit: LEDGER_PAGE,
-      ...(cursor ? { cursor } : {}),
-    });
-    for (const item of page.items) yield { ...asTask(item), pk: item.pk, sk: item.sk };
-    cursor = page.cursor;
-  } while (cursor);
+  const rows = eachItem(table, { pk: jobKey(tenantId, jobId).pk, prefix, limit: LEDGER_PAGE });
+  for await (const item of rows) yield { ...asTask(item), pk: item.pk, sk: item.sk };
 }
 
 /** Throws when a result is too large for the ledger. */

@@ -13,6 +13,7 @@ import {
   type ProductId,
 } from '../../contract/publishing.ts';
 import type { Item, Table, Value } from '../../platform/ports/table.ts';
+import { eachItem } from '../runtime/listing.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import { claimListing, releaseListing } from './claims.ts';
 import type { PublishingDeps, PublishingServices } from './deps.ts';
@@ -166,7 +167,8 @@ async function takeCommands(
   const items: BridgeCommand[] = [];
   let next = after;
   let busy = false;
-  for await (const row of eachQueued(deps.table, tenantId, after)) {
+  const queue = { pk: queuePk(tenantId), limit: QUEUE_PAGE, ...(after === undefined ? {} : { after }) };
+  for await (const row of eachItem(deps.table, queue)) {
     if (account_id !== undefined && row.account_id !== account_id) continue;
     const taken = await takeCommand(deps, tenantId, row.command_id as CommandId, row.sk);
     if (taken === 'busy') busy = true;
@@ -176,16 +178,6 @@ async function takeCommands(
     if (items.length === limit) break;
   }
   return { items, ...(next === undefined ? {} : { next_cursor: next }) };
-}
-
-async function* eachQueued(table: Table, tenantId: TenantId, after: string | undefined): AsyncGenerator<Item> {
-  const query = { pk: queuePk(tenantId), limit: QUEUE_PAGE, ...(after === undefined ? {} : { after }) };
-  let cursor: string | undefined;
-  do {
-    const page = await table.query({ ...query, ...(cursor ? { cursor } : {}) });
-    yield* page.items;
-    cursor = page.cursor;
-  } while (cursor);
 }
 
 /** Undefined, and out of the queue, when nobody waits for its answer. */

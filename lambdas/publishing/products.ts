@@ -2,7 +2,7 @@ import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { AccountId, type CreateProduct, type Product, ProductId } from '../../contract/publishing.ts';
 import type { Item, Table, Write } from '../../platform/ports/table.ts';
-import { findRequest } from '../runtime/idempotency.ts';
+import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { validationError } from '../runtime/validation.ts';
 import { getAccount } from './accounts.ts';
 import type { PublishingDeps } from './deps.ts';
@@ -18,6 +18,7 @@ interface CreateProductInput {
 export async function createProduct(
   deps: PublishingDeps,
   { tenantId, body, idempotencyKey }: CreateProductInput,
+  tries = 1,
 ): Promise<{ product: Product; created: boolean }> {
   const request =
     idempotencyKey === undefined
@@ -46,7 +47,8 @@ export async function createProduct(
   if (request) writes.push(request.claim(product.id));
   const written = await deps.table.transact(writes);
   // Another request with the same key came first: the second look finds its product.
-  return written.ok ? { product, created: true } : createProduct(deps, { tenantId, body, idempotencyKey });
+  if (!written.ok) return createProduct(deps, { tenantId, body, idempotencyKey }, nextTry(tries));
+  return { product, created: true };
 }
 
 /** `ProductNotFoundError` for another tenant's product as for an unknown one. */

@@ -49,9 +49,9 @@ export async function findRequest(
 }
 
 /** The number of the try that follows one whose claim failed; `ServiceBusyError` when there were enough. */
-export function nextTry(tries: number): number {
-  if (tries < MAX_TRIES) return tries + 1;
-  throw new DomainError('ServiceBusyError', 'other requests have this idempotency key; try again');
+export function nextTry(tries: number, maxTries = MAX_TRIES): number {
+  if (tries < maxTries) return tries + 1;
+  throw new DomainError('ServiceBusyError', 'other requests came first again and again; try again');
 }
 
 /** Of the values, whatever the order of their names. */

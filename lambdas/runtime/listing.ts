@@ -1,7 +1,7 @@
-import type { Item, Page, Query, Table } from '../../platform/ports/table.ts';
+import type { Item, Query, Table } from '../../platform/ports/table.ts';
 
 /** Pages that one listing reads at most to find items that its filter lets through. */
-export const MAX_PAGES_READ = 20;
+const MAX_PAGES_READ = 20;
 
 interface PageAsked {
   readonly limit: number;
@@ -12,8 +12,33 @@ export function pageQuery({ limit, cursor }: PageAsked): { limit: number; cursor
   return cursor === undefined ? { limit } : { limit, cursor };
 }
 
-export function nextCursor({ cursor }: Pick<Page, 'cursor'>): { next_cursor?: string } {
+export function nextCursor({ cursor }: { readonly cursor?: string | undefined }): { next_cursor?: string } {
   return cursor === undefined ? {} : { next_cursor: cursor };
+}
+
+/** Every item that a query finds; a page at a time, of at most `limit` items, is in memory. */
+export async function* eachItem(table: Table, query: Omit<Query, 'cursor'>): AsyncGenerator<Item> {
+  let cursor: string | undefined;
+  do {
+    const page = await table.query({ ...query, ...(cursor ? { cursor } : {}) });
+    yield* page.items;
+    cursor = page.cursor;
+  } while (cursor);
+}
+
+/** What matches of the first page that has any; after some pages without, there may be only a cursor. */
+export async function findPage<Listed>(
+  asked: PageAsked,
+  readPage: (query: { limit: number; cursor?: string }) => Promise<{ items: Listed[]; cursor?: string | undefined }>,
+  matches: (listed: Listed) => boolean,
+): Promise<{ items: Listed[]; next: { next_cursor?: string } }> {
+  let { cursor } = asked;
+  for (let read = 1; ; read += 1) {
+    const page = await readPage(pageQuery({ limit: asked.limit, cursor }));
+    const items = page.items.filter(matches);
+    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
+    cursor = page.cursor;
+  }
 }
 
 /** The newest items of a list, in `g1` unless it says otherwise, that match. A page may be shorter than asked for. */
@@ -29,12 +54,9 @@ export async function listNewest<Listed extends object>(
   matches: (listed: Listed) => boolean = () => true,
 ): Promise<{ items: Listed[]; next: { next_cursor?: string } }> {
   const { pk, index = 'g1', between, asked, parse } = list;
-  let { cursor } = asked;
-  for (let read = 1; ; read += 1) {
-    const part = pageQuery({ limit: asked.limit, cursor });
-    const page = await table.query({ ...part, pk, index, between, descending: true });
-    const items = page.items.map(parse).filter(matches);
-    if (items.length > 0 || !page.cursor || read === MAX_PAGES_READ) return { items, next: nextCursor(page) };
-    cursor = page.cursor;
-  }
+  const readPage = async (part: { limit: number; cursor?: string }) => {
+    const { items, cursor } = await table.query({ ...part, pk, index, between, descending: true });
+    return { items: items.map(parse), cursor };
+  };
+  return findPage(asked, readPage, matches);
 }

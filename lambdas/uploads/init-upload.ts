@@ -4,7 +4,7 @@ import { MAX_FILE_SIZE_BYTES, MAX_PARTS, UPLOAD_LIFETIME_SECONDS } from '../../c
 import { choosePartSize, countParts } from '../../contract/part-plan.ts';
 import type { InitUpload, PartToSign, SignedPart, UploadWithParts } from '../../contract/uploads.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
-import { findRequest } from '../runtime/idempotency.ts';
+import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { validationError } from '../runtime/validation.ts';
 import type { UploadsApiDeps, UploadsDeps } from './deps.ts';
 import { type Arrived, lookAtParts } from './find-upload.ts';
@@ -39,15 +39,12 @@ interface Initiated {
   readonly parts: SignedPart[];
 }
 
-/** Many requests of a tenant at once make each other look again; more than that is a fault. */
-const MAX_LOOKS = 20;
+/** Requests of a tenant make each other try again by what they use of its quotas, too. */
+const MAX_TRIES = 20;
 
 /** Opens a session, or answers with the one that the same request, or with `resume` the same fingerprint, has opened. */
-export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput, looks = 1): Promise<Initiated> {
-  const lookAgain = () => {
-    if (looks === MAX_LOOKS) throw new DomainError('ServiceBusyError', 'others came first again and again');
-    return initUpload(deps, input, looks + 1);
-  };
+export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput, tries = 1): Promise<Initiated> {
+  const tryAgain = () => initUpload(deps, input, nextTry(tries, MAX_TRIES));
   const { tenantId, body, idempotencyKey } = input;
   const plan = planParts(body);
   const request =
@@ -61,9 +58,9 @@ export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput, l
   if (body.resume && print?.upload) {
     const arrived = await lookAtParts(deps, print.upload);
     // It may have ended just now, or turn out to: then another takes its place.
-    if (arrived.upload.state !== 'open') return lookAgain();
+    if (arrived.upload.state !== 'open') return tryAgain();
     const claimed = !request || (await deps.table.write(request.claim(arrived.upload.upload_id))).ok;
-    return claimed ? answer(deps, arrived, input, plan, false) : lookAgain();
+    return claimed ? answer(deps, arrived, input, plan, false) : tryAgain();
   }
 
   const usage = await readUsage(deps, tenantId);
@@ -75,7 +72,7 @@ export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput, l
   const upload = await createSession(deps, { tenantId, body, uploadId, plan, rows });
   // Another request came first: the second look finds its session, if it had the same key or fingerprint, and what the
   // quotas have left.
-  if (!upload) return lookAgain();
+  if (!upload) return tryAgain();
   return answer(deps, { upload, parts: [] }, input, plan, true);
 }
 

@@ -26,7 +26,7 @@ export interface TenantUsage {
   readonly quotas: Quotas;
   /** As it is today: with nothing yet of a day that has just begun. */
   readonly usage: UsageRecord;
-  /** The day that the kept counter is of; empty if no session was counted yet, undefined if nothing is kept. */
+  /** The day that the kept counter is of; undefined if no session was counted yet. */
   readonly keptDay: string | undefined;
   /** When the quota of the day begins anew. */
   readonly resetsAt: Date;
@@ -50,7 +50,7 @@ export async function readUsage({ table, clock, quotas }: UploadsApiDeps, tenant
     tenantId,
     quotas: own ? withOwn(quotas, own) : quotas,
     usage: { ...usage, day, day_bytes: usage.day === day ? usage.day_bytes : 0 },
-    keptDay: kept && usage.day,
+    keptDay: usage.day || undefined,
     resetsAt,
     secondsToReset: Math.ceil((resetsAt.getTime() - now.getTime()) / 1_000),
   };
@@ -106,18 +106,14 @@ export function beginSession({ tenantId, usage, quotas, keptDay }: TenantUsage, 
   const key = usageKey(tenantId);
   const { day } = usage;
   const counts = { stored_bytes: sizeBytes, reserved_bytes: sizeBytes, open_sessions: 1 };
-  if (keptDay === undefined) {
-    return { op: 'put', item: { ...key, ...counts, day, day_bytes: sizeBytes }, unlessExists: true };
-  }
-  if (keptDay === '') {
-    return { op: 'update', key, if: { day: { absent: true } }, add: counts, set: { day, day_bytes: sizeBytes } };
-  }
+  const anew = { add: counts, set: { day, day_bytes: sizeBytes } };
+  if (keptDay === undefined) return { op: 'update', key, upsert: true, if: { day: { absent: true } }, ...anew };
   const fits = {
     day: keptDay,
     stored_bytes: { lt: quotas.stored_bytes - sizeBytes + 1 },
     open_sessions: { lt: quotas.open_sessions },
   };
-  if (keptDay !== day) return { op: 'update', key, if: fits, add: counts, set: { day, day_bytes: sizeBytes } };
+  if (keptDay !== day) return { op: 'update', key, if: fits, ...anew };
   return {
     op: 'update',
     key,

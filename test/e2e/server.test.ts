@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Millrace, memoryStateStore } from '../../client/index.ts';
+import { type Job, Millrace, memoryStateStore } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { MIB } from '../../contract/limits.ts';
 import { lackOf } from '../support/capabilities.ts';
@@ -22,6 +22,14 @@ async function start(options: Parameters<typeof startEmbeddedServer>[0]): Promis
 
 function clientOf({ url, apiKey }: EmbeddedServer): Millrace {
   return new Millrace({ url, apiKey, state: memoryStateStore() });
+}
+
+/** A job of some seconds, once it runs. */
+async function startDrill(server: EmbeddedServer): Promise<Job> {
+  const client = clientOf(server);
+  const job = await client.jobs.create('drill', { items: 4, work_ms: 1_000 });
+  await until('it runs', async () => ((await client.jobs.get(job.id)).state === 'running' ? true : undefined));
+  return job;
 }
 
 /** `npm start` with these options. */
@@ -99,10 +107,7 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
   it('ends in order with a running job, and goes on at the next start', { timeout: 120_000 }, async () => {
     const data = join(await tempFolder(), 'data');
     const server = await start({ data });
-    const job = await clientOf(server).jobs.create('drill', { items: 4, work_ms: 1_000 });
-    await until('it runs', async () =>
-      (await clientOf(server).jobs.get(job.id)).state === 'running' ? true : undefined,
-    );
+    const job = await startDrill(server);
     await server.stop();
     const ended = await clientOf(await start({ data })).jobs.wait(job.id);
     expect([ended.state, ended.attempt]).toEqual(['completed', 1]);
@@ -132,10 +137,7 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
   it('touches no running job while its port is taken, however often it is started', { timeout: 120_000 }, async () => {
     const data = join(await tempFolder(), 'data');
     const server = await start({ data });
-    const job = await clientOf(server).jobs.create('drill', { items: 4, work_ms: 1_000 });
-    await until('it runs', async () =>
-      (await clientOf(server).jobs.get(job.id)).state === 'running' ? true : undefined,
-    );
+    const job = await startDrill(server);
     await server.kill();
     const kept = () => {
       const database = new DatabaseSync(join(data, 'millrace.db'));
