@@ -132,8 +132,8 @@ describe('a table on DynamoDB', () => {
     const sks = calls.map(({ body }) =>
       body.RequestItems.table.map((each: ReturnType<typeof request>) => each.PutRequest.Item.sk.S),
     );
-    expect(sks.map(({ length }) => length)).toEqual([25, 25, 1, 1]);
-    expect(sks[3]).toEqual(['7']);
-    expect(new Set(sks.flat()).size).toBe(51);
+    const numbers = Array.from({ length: 51 }, (_, n) => `${n}`);
+    expect(sks.map(({ length }) => length).sort()).toEqual([1, 1, 25, 25]);
+    expect(sks.flat().sort()).toEqual([...numbers, '7'].sort());
   });
 });
