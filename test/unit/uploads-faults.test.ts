@@ -41,7 +41,8 @@ async function fileIsThere(present: UploadsWorld): Promise<void> {
   expect((await present.bytesOf(file?.file_id as FileId)).equals(bytes)).toBe(true);
 }
 
-describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)', (fault) => {
+// Each test opens dozens of worlds, whose files are synced to a disk that others use, too.
+describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)', { timeout: 90_000 }, (fault) => {
   test('of init: the same request again opens one session, and nothing is left of others', () => {
     const headers = { 'idempotency-key': 'k' };
     const body = { name: 'a', size_bytes: 10, fingerprint: '10-0123456789abcdef-0123456789abcdef', resume: true };
