@@ -93,18 +93,18 @@ describe('a change feed', () => {
     await table.write({ op: 'put', item: { ...counterKey('p'), n: 0 } });
     await table.putAll([0, 1, 2, 3].map((n) => ({ ...accountKey('p', n), balance: 10 })));
     const { consumer, taken } = collector();
+    // Without its poll, nothing but a commit has the feed look.
+    const poll = vi.spyOn(globalThis, 'setInterval').mockReturnValueOnce(undefined as never);
     openFeed({ one: consumer }).start();
+    expect(poll).toHaveBeenCalledTimes(1);
+    poll.mockRestore();
     const count = () => taken.filter(({ key }) => key.sk === 'counter').length;
-    let waitedMs = 0;
-    for (let round = 1; round <= 4; round += 1) {
+    for (let round = 1; round <= 2; round += 1) {
       await Promise.all(
         ['a', 'b'].map((client) => workInThread(file, { pk: 'p', client: `${client}${round}`, times: 10 })),
       );
-      const begun = Date.now();
       await vi.waitFor(() => expect(count()).toBe(1 + 20 * round), { interval: 1, timeout: 5_000 });
-      waitedMs += Date.now() - begun;
     }
-    expect(waitedMs).toBeLessThan(1_000);
     for (const sk of ['counter', accountKey('p', 0).sk]) {
       const changes = taken.filter(({ key }) => key.sk === sk);
       for (const [index, { before }] of changes.slice(1).entries()) expect(before).toEqual(changes[index]?.after);
