@@ -30,8 +30,10 @@ async function openTable(...answers: Answer[]) {
   const calls: Call[] = [];
   const server = createServer(async (request, response) => {
     const action = String(request.headers['x-amz-target']).split('.')[1] ?? '';
+    // Read first: of requests that come at once, each has its own answer.
+    const body = await json(request);
     const answer = answers[Math.min(calls.length, answers.length - 1)];
-    calls.push({ action, body: await json(request) });
+    calls.push({ action, body });
     if (answer === 'lost') {
       request.socket.destroy();
       return;
