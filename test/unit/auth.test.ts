@@ -29,6 +29,7 @@ function createWorld({ jwt = [] as JwtIssuer[] } = {}) {
     lines,
     authenticate: (token: string) => authenticate(`Bearer ${token}`),
     header: authenticate,
+    in: (seconds: number) => new Date(now + seconds * 1_000).toISOString(),
     later: (seconds: number) => {
       now += seconds * 1_000;
     },
@@ -85,7 +86,7 @@ describe('API keys', () => {
 
   test('an expired key is refused, and told so, even while it was cached', async () => {
     const world = createWorld();
-    const { secret } = await world.createKey({ expires_at: new Date(Date.now() + 30_000).toISOString() });
+    const { secret } = await world.createKey({ expires_at: world.in(30) });
     await world.authenticate(secret);
     world.later(31);
     await expect(world.authenticate(secret)).rejects.toMatchObject(unauthenticated(/has expired/));
