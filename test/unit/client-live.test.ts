@@ -20,15 +20,17 @@ interface Script {
   /** What is said when the client subscribes for the nth time, from 0. */
   readonly onSubscribe: (say: (message: object) => void, nth: number, socket: WebSocket) => void;
   readonly onPoll?: (after: number) => object[];
+  /** Whether a client is told of the WebSocket when it asks for it. */
+  readonly hasSocket?: () => boolean;
 }
 
 /** A server that plays a script; `trace` has what the client asked for. */
-async function play({ onSubscribe, onPoll = () => [] }: Script) {
+async function play({ onSubscribe, onPoll = () => [], hasSocket = () => true }: Script) {
   const trace: string[] = [];
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '', 'http://x');
     const answer = (body: object) => response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
-    if (pathname === '/live') return answer({ websocket_url: url.replace('http', 'ws') });
+    if (pathname === '/live') return answer(hasSocket() ? { websocket_url: url.replace('http', 'ws') } : {});
     if (pathname === `/jobs/${JOB}`) return answer({ id: JOB, state: 'completed', attempt: 1 });
     trace.push(`poll ${searchParams.get('after') ?? ''}`);
     return answer({ items: onPoll(Number(searchParams.get('after') ?? 0)) });
@@ -112,12 +114,15 @@ describe('a watch by WebSocket', () => {
 
   test('polls while its connection is gone, and where its subscription is refused', async () => {
     const onPoll = (after: number) => ALL.slice(after);
+    let isGone = false;
     const cut = await play({
       onSubscribe: (say, _, socket) => {
         say(events(ALL.slice(0, 2)));
+        isGone = true;
         setTimeout(() => socket.terminate(), 20);
       },
       onPoll,
+      hasSocket: () => !isGone,
     });
     expect(await watch(cut.client)).toEqual(['1', '2', '3', '4', '5']);
     expect(cut.trace).toEqual(['subscribe ', 'poll 2']);
