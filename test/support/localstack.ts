@@ -3,6 +3,12 @@ import { getContainerRuntimeClient, getReaper } from 'testcontainers';
 
 const IMAGE = 'localstack/localstack:4.14.0';
 
+// DynamoDB's stream tells the changes of an item in order. LocalStack hands them to the stream by ten threads at once.
+const STREAMS_IN_ORDER = `
+from localstack.services.dynamodb.provider import EventForwarder
+EventForwarder.__init__.__defaults__ = (1,)
+`;
+
 export interface LocalStack {
   /** Such as `http://127.0.0.1:32768`. */
   readonly endpoint: string;
@@ -20,6 +26,9 @@ export async function startLocalStack(): Promise<LocalStack> {
   // The containers that LocalStack starts for Lambdas carry it too.
   const label = `org.testcontainers.session-id=${(await getReaper(docker)).sessionId}`;
   const container = await new LocalstackContainer(IMAGE)
+    .withCopyContentToContainer([
+      { content: STREAMS_IN_ORDER, target: '/etc/localstack/init/start.d/streams-in-order.py' },
+    ])
     .withBindMounts([{ source: '/var/run/docker.sock', target: '/var/run/docker.sock' }])
     .withEnvironment({
       LOCALSTACK_HOST: 'localhost.localstack.cloud',
