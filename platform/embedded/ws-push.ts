@@ -28,14 +28,12 @@ export class WsPush implements Push {
   readonly #answered = new WeakSet<WebSocket>();
   readonly #log: Log;
   readonly #listener: () => Listener;
-  readonly #pingEveryMs: number;
   /** What clients said and is being done. */
   readonly #doing = new Set<Promise<void>>();
   #pinging: NodeJS.Timeout | undefined;
 
   /** `protocol`: the subprotocol that is answered. */
-  constructor(options: { protocol: string; listener: () => Listener; pingEveryMs?: number; log: Log }) {
-    this.#pingEveryMs = options.pingEveryMs ?? PING_EVERY_MS;
+  constructor(options: { protocol: string; listener: () => Listener; log: Log }) {
     this.#listener = options.listener;
     this.#log = options.log;
     const handleProtocols = (offered: Set<string>) => (offered.has(options.protocol) ? options.protocol : false);
@@ -48,7 +46,7 @@ export class WsPush implements Push {
   }
 
   #use(connectionId: string, socket: WebSocket): void {
-    this.#pinging ??= setInterval(() => this.#ping(), this.#pingEveryMs);
+    this.#pinging ??= setInterval(() => this.#ping(), PING_EVERY_MS);
     this.#sockets.set(connectionId, socket);
     this.#answered.add(socket);
     let last = Promise.resolve();

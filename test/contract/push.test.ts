@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { GatewayPush } from '../../platform/aws/gateway-push.ts';
 import { WsPush } from '../../platform/embedded/ws-push.ts';
@@ -20,7 +20,7 @@ async function listen(server: Server): Promise<number> {
 }
 
 describe('over WebSockets of this process', () => {
-  async function openPush(pingEveryMs?: number) {
+  async function openPush() {
     const said: string[] = [];
     const closed: string[] = [];
     const push = new WsPush({
@@ -29,7 +29,6 @@ describe('over WebSockets of this process', () => {
         onMessage: async (id, message) => void said.push(`${id}: ${message}`),
         onClose: async (id) => void closed.push(id),
       }),
-      ...(pingEveryMs ? { pingEveryMs } : {}),
       log: silentLog,
     });
     let count = 0;
@@ -62,10 +61,13 @@ describe('over WebSockets of this process', () => {
   });
 
   test('closes a connection whose client does not answer pings', async () => {
-    const { closed, port } = await openPush(50);
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { said, closed, port } = await openPush();
     const alive = new WebSocket(`ws://127.0.0.1:${port}`, ['v1']);
     await once(alive, 'open');
     const dead = connect(port, '127.0.0.1');
+    onTestFinished(() => void dead.destroy());
     dead.on('error', () => {});
     const lines = [
       'GET / HTTP/1.1',
@@ -75,9 +77,16 @@ describe('over WebSockets of this process', () => {
       'Sec-WebSocket-Version: 13',
     ];
     dead.write(`${lines.join('\r\n')}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
-    await vi.waitFor(() => expect(closed).toEqual(['c2']), 5_000);
+    await once(dead, 'data');
+    const pinged = once(alive, 'ping');
+    vi.advanceTimersByTime(20_000);
+    await pinged;
+    // The server hears it after the answer to the ping.
+    alive.send('still here');
+    await vi.waitFor(() => expect(said).toEqual(['c1: still here']), 10_000);
+    vi.advanceTimersByTime(20_000);
+    await vi.waitFor(() => expect(closed).toEqual(['c2']), 10_000);
     expect(alive.readyState).toBe(WebSocket.OPEN);
-    dead.destroy();
   });
 
   test('closes a client that leaves too much unread', async () => {
