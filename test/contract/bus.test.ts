@@ -71,7 +71,7 @@ describe('the bus, embedded', () => {
     bus.start();
     const events = Array.from({ length: 4 }, uploadCompleted);
     await bus.publish(events);
-    await vi.waitFor(() => expect(failing.taken.length).toBe(2), 10_000);
+    await vi.waitFor(() => expect(failing.taken.length).toBeGreaterThanOrEqual(2), 10_000);
     expect(idsOf(healthy.taken)).toEqual(idsOf(events));
     await bus.drain();
     expect(idsOf(failing.taken)).toEqual(idsOf(events));
