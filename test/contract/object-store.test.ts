@@ -266,7 +266,9 @@ describe.each(platforms)('object store: %s', (_platform, create) => {
       const upload = await begin();
       const { url, headers, expiresAt } = await sign(upload, await describePart(1, small), 2);
       const attempt = () => fetch(url, { method: 'PUT', body: small as BodyInit, headers });
-      expect((await attempt()).status).toBe(200);
+      const { status } = await attempt();
+      // S3 counts from the second that had begun: a busy machine may need longer than what is left.
+      if (Date.now() < expiresAt.getTime()) expect(status).toBe(200);
       expect(expiresAt.getTime() - Date.now()).toBeLessThanOrEqual(2_000);
       await expect.poll(async () => (await attempt()).status, { timeout: 10_000, interval: 200 }).toBe(403);
       expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
