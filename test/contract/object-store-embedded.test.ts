@@ -367,7 +367,8 @@ async function sendPartsUntilKilled({ child, sign }: Victim) {
     bodies.map(({ bytes, checksum }) => ({ partNumber, sizeBytes: bytes.length, checksumCrc64Nvme: checksum })),
   );
   const signed = await sign(parts);
-  const exited = once(child, 'exit');
+  // With all that it wrote to its standard output.
+  const closed = once(child, 'close');
   const firstAcknowledged = Promise.withResolvers<void>();
   const sending = [1, 2, 3].map(async (partNumber) => {
     const versions: string[] = [];
@@ -386,6 +387,6 @@ async function sendPartsUntilKilled({ child, sign }: Victim) {
   await firstAcknowledged.promise;
   await sleep(Math.random() * 400); // Whatever it is at: that is the test.
   child.kill('SIGKILL');
-  await exited;
+  await closed;
   return Promise.all(sending);
 }
