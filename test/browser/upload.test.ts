@@ -57,6 +57,18 @@ function partOf(request: Request): number | undefined {
   return request.method() === 'PUT' && part ? Number(part) : undefined;
 }
 
+/** Has what sends this part get nowhere, as long as the page is routed. */
+async function holdPart(partNumber: number): Promise<{ readonly isHeld: boolean }> {
+  const held = { isHeld: false };
+  await page.route(
+    ({ searchParams }) => (searchParams.get('part') ?? searchParams.get('partNumber')) === String(partNumber),
+    (route) => {
+      held.isHeld ||= partOf(route.request()) === partNumber;
+    },
+  );
+  return held;
+}
+
 /** Bytes that page and test make alike: a xorshift of the position. */
 function makeBytes(size: number): Uint8Array<ArrayBuffer> {
   const words = new Uint32Array(size / 4);
@@ -97,37 +109,43 @@ it('U1 U5 a browser sends a File in parts, with monotonic progress, and gets its
 });
 
 it('U3 a browser stops an upload and goes on with what is missing', async () => {
-  const outcome = await page.evaluate(
-    async ({ url, apiKey, size, source }) => {
+  await holdPart(3);
+  const upload = await page.evaluateHandle(
+    ({ url, apiKey, size, source }) => {
       const bytes = new Function(`return (${source})(${size})`)() as Uint8Array<ArrayBuffer>;
       bytes[0] = 1;
       const file = new File([bytes], 'stopped.bin');
       const client = new millrace.Millrace({ url, apiKey });
       const stop = new AbortController();
       let uploadId = '';
-      const code = await client.uploads
-        .upload(file, {
-          concurrency: 1,
-          signal: stop.signal,
-          onSession: (upload) => {
-            uploadId = upload.id;
-          },
-          onProgress: ({ bytesSent }) => bytesSent > size / 2 && stop.abort(),
-        })
-        .then(
-          () => 'completed',
-          (error: browserClient.MillraceError) => error.code,
-        );
-      const { progress } = await client.uploads.get(uploadId);
-      const resumed = await client.uploads.resume(uploadId, file);
-      return { code, arrived: progress.received_parts, resumed, uploadId };
+      const onSession = ({ id }: { id: string }) => {
+        uploadId = id;
+      };
+      const code = client.uploads.upload(file, { concurrency: 1, signal: stop.signal, onSession }).then(
+        () => 'completed',
+        (error: browserClient.MillraceError) => error.code,
+      );
+      return { client, file, stop, code, session: () => uploadId };
     },
     { url: target.url, apiKey: target.apiKey, size: SIZE, source: makeBytes.toString() },
   );
-  expect(outcome.code).toBe('AbortedError');
-  expect(outcome.arrived).toBeGreaterThan(0);
-  expect(outcome.arrived).toBeLessThan(4);
-  expect(outcome.resumed.upload_id).toBe(outcome.uploadId);
+  const session = () => upload.evaluate(({ session }) => session());
+  await expect.poll(session, { timeout: 60_000 }).not.toBe('');
+  const uploadId = await session();
+  const arrived = async () => (await new Millrace(target).uploads.get(uploadId)).progress.received_parts;
+  await expect.poll(arrived, { timeout: 60_000 }).toBe(2);
+  const code = await upload.evaluate(({ stop, code }) => {
+    stop.abort();
+    return code;
+  });
+  expect(code).toBe('AbortedError');
+  await page.unrouteAll();
+  expect(await arrived()).toBe(2);
+  const resumed = await upload.evaluate(
+    ({ client, file }, uploadId) => client.uploads.resume(uploadId, file),
+    uploadId,
+  );
+  expect(resumed.upload_id).toBe(uploadId);
 });
 
 it('U3 a page that is loaded anew goes on with the file that it is given again, and sends no finished part twice', async () => {
@@ -148,11 +166,7 @@ it('U3 a page that is loaded anew goes on with the file that it is given again, 
       { url: target.url, apiKey: target.apiKey },
     );
   };
-  // The third part never gets anywhere.
-  await page.route(
-    ({ searchParams }) => (searchParams.get('part') ?? searchParams.get('partNumber')) === '3',
-    () => {},
-  );
+  await holdPart(3);
   const first = await upload();
   const client = new Millrace(target);
   const received = async () => {
@@ -294,14 +308,10 @@ it('U3 a page that is loaded anew skips the files of a folder that were finished
         }),
       more,
     );
-  const held: (number | undefined)[] = [];
-  await page.route(
-    ({ searchParams }) => (searchParams.get('part') ?? searchParams.get('partNumber')) === '3',
-    (route) => void held.push(partOf(route.request())),
-  );
+  const held = await holdPart(3);
   const first = await upload();
   // The long one is hashed before it has a session, which may be after the others are finished.
-  await expect.poll(() => held.includes(3), { timeout: 60_000 }).toBe(true);
+  await expect.poll(() => held.isHeld, { timeout: 60_000 }).toBe(true);
   await expect.poll(() => first.evaluate(({ finished }) => finished.length), { timeout: 60_000 }).toBe(3);
   await page.reload();
   await page.unrouteAll();
@@ -320,6 +330,8 @@ it('U3 a page that is loaded anew skips the files of a folder that were finished
 it('U10 pauses while the browser is offline, and goes on by itself', async () => {
   const seen: string[] = [];
   await page.exposeFunction('tell', (phase: string) => void seen.push(phase));
+  // It must not end before the browser is offline.
+  await holdPart(3);
   const uploading = page.evaluate(
     async ({ url, apiKey, size, source }) => {
       const { tell } = window as unknown as { tell: (phase: string) => void };
@@ -332,12 +344,13 @@ it('U10 pauses while the browser is offline, and goes on by itself', async () =>
         onProgress: ({ phase }) => tell(phase),
       });
     },
-    { url: target.url, apiKey: target.apiKey, size: 5 * SIZE, source: makeBytes.toString() },
+    { url: target.url, apiKey: target.apiKey, size: SIZE, source: makeBytes.toString() },
   );
   await expect.poll(() => seen.includes('uploading'), { timeout: 60_000 }).toBe(true);
   await page.context().setOffline(true);
   await expect.poll(() => seen.at(-1), { timeout: 60_000 }).toBe('paused');
+  await page.unrouteAll();
   await page.context().setOffline(false);
   const file = await uploading;
-  expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(makeBytes(5 * SIZE)));
+  expect(file.receipt.checksum_crc64nvme).toBe(await crc64Nvme(makeBytes(SIZE)));
 });
