@@ -2,28 +2,25 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { Millrace, memoryStateStore } from '../../client/index.ts';
+import type { Millrace } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { MIB } from '../../contract/limits.ts';
 import {
   makeBytes,
-  newTenant,
+  openProxied,
   type RunningCli,
   runCli,
   SLOWER,
   startCli,
-  target,
   tempFolder,
   until,
   writeBytes,
 } from '../support/e2e-world.ts';
-import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts';
+import { type FaultProxy, PART_NUMBER } from '../support/fault-proxy.ts';
 import { startFlakyName } from '../support/flaky-name.ts';
 import { faultsSeed, randomFrom } from '../support/random.ts';
 
 const PART = 5 * MIB;
-/** Of the embedded platform's object store and of S3. */
-const PART_NUMBER = '[?&](?:part|partNumber)';
 const PART_URL = new RegExp(`${PART_NUMBER}=(\\d+)`);
 
 /** As many as the scenarios say with MILLRACE_FULL=1, which takes minutes. */
@@ -31,18 +28,6 @@ const full = process.env.MILLRACE_FULL === '1';
 /** How long the server is away. */
 const awaySeconds = full ? 30 : 3;
 const random = randomFrom(faultsSeed);
-
-/** A tenant whose calls, and whose parts, go through a proxy. */
-async function openProxied(
-  host?: string,
-): Promise<{ proxy: FaultProxy; client: Millrace; apiKey: string; url: string }> {
-  const { apiKey } = await newTenant();
-  const { origin, pathname } = new URL(target.url);
-  const proxy = await startFaultProxy(origin, host);
-  onTestFinished(() => proxy.close());
-  const url = `${proxy.url}${pathname}`;
-  return { proxy, apiKey, url, client: new Millrace({ url, apiKey, state: memoryStateStore() }) };
-}
 
 /** How often each part was sent. */
 function countParts(requests: readonly string[]): Map<number, number> {
@@ -224,7 +209,7 @@ describe('between client and object store', () => {
   it('U10 goes on when the server’s name did not resolve for a while', { timeout: 120_000 }, async ({ task }) => {
     const name = startFlakyName();
     onTestFinished(() => name.close());
-    const proxied = await openProxied(name.host);
+    const proxied = await openProxied({ host: name.host });
     const goAway = async () => {
       name.resolves = false;
       // Connections that are there need no name.

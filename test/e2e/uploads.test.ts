@@ -8,6 +8,7 @@ import {
   call,
   makeBytes,
   newTenant,
+  openProxied,
   runCli,
   startCli,
   target,
@@ -15,6 +16,15 @@ import {
   until,
   writeBytes,
 } from '../support/e2e-world.ts';
+import { type FaultProxy, PART_NUMBER } from '../support/fault-proxy.ts';
+
+/** Has a part refused as by a busy store, until the rule is taken away. */
+const refusedPart = (part: number): FaultProxy['rules'][number] => ({
+  method: 'PUT',
+  url: new RegExp(`${PART_NUMBER}=${part}(&|$)`),
+  times: Number.POSITIVE_INFINITY,
+  fault: { kind: 'answer', status: 503 },
+});
 
 describe('uploading', () => {
   it('U1 sends a file in parts straight to the object store and gives back the same bytes', async ({ task }) => {
@@ -71,13 +81,14 @@ describe('uploading', () => {
   });
 
   it('U3 goes on after the uploading process was killed, and sends no finished part again', async () => {
-    const { apiKey, client } = await newTenant();
+    const { proxy, client, ...access } = await openProxied();
     const folder = await tempFolder();
-    // Long enough that the process is still at it when two parts are seen to have arrived.
-    const bytes = makeBytes(200 * MIB, 3);
+    const bytes = makeBytes(33 * MIB, 3);
     await writeBytes(join(folder, 'killed.bin'), bytes);
     const args = ['upload', 'killed.bin', '--part-size', '5MiB', '--concurrency', '1'];
-    const killed = startCli(folder, { apiKey }, ...args);
+    // However late it is seen that two parts have arrived, the process is at the third.
+    proxy.rules.push(refusedPart(3));
+    const killed = startCli(folder, access, ...args);
     const partsThere = async () => {
       const [upload] = (await client.uploads.list()).items;
       return upload && (await client.uploads.get(upload.id, { includeParts: true }));
@@ -90,9 +101,10 @@ describe('uploading', () => {
     await killed.done;
     const before = await settled(partsThere);
     expect(before?.state).toBe('open');
-    expect(before?.progress.missing).not.toEqual([]);
+    expect(before?.progress.missing).toEqual([{ first: 3, last: 7 }]);
 
-    const again = await runCli(folder, { apiKey }, ...args);
+    proxy.rules.splice(0);
+    const again = await runCli(folder, access, ...args);
     expect([again.exit, again.stderr]).toEqual([0, '']);
     const sessions = again.events.filter(({ type }) => type === 'session');
     expect(sessions.map(({ upload_id }) => upload_id)).toEqual([before?.id]);
@@ -105,17 +117,18 @@ describe('uploading', () => {
   });
 
   it('U3 goes on with a folder after the uploading process was killed, and sends no finished file again', async () => {
-    const { apiKey, client } = await newTenant();
+    const { proxy, client, ...access } = await openProxied();
     const folder = await tempFolder();
     const names = ['a/same.bin', 'b/same.bin', 'changed.bin', 'deleted.bin', 'kept.bin'];
     for (const [index, name] of names.entries()) {
       await mkdir(dirname(join(folder, 'data', name)), { recursive: true });
       await writeBytes(join(folder, 'data', name), makeBytes(70_000, name.endsWith('same.bin') ? 30 : 31 + index));
     }
-    // Long enough that the process is still at it when all others are seen to have arrived.
-    await writeBytes(join(folder, 'data', 'long.bin'), makeBytes(200 * MIB, 3));
-    const args = ['upload', 'data', '--part-size', '5MiB', '--concurrency', '1'];
-    const killed = startCli(folder, { apiKey }, ...args);
+    await writeBytes(join(folder, 'data', 'long.bin'), makeBytes(33 * MIB, 3));
+    const args = ['upload', 'data', '--part-size', '5MiB', '--concurrency', '2'];
+    // However late it is seen that all others have arrived, the process is at this one, which takes one of the two places.
+    proxy.rules.push(refusedPart(2));
+    const killed = startCli(folder, access, ...args);
     await until('the small files are there', async () => {
       const { items } = await client.files.list();
       return items.length === names.length ? true : undefined;
@@ -128,7 +141,8 @@ describe('uploading', () => {
     const deleted = before.find(({ name }) => name === 'deleted.bin');
     await client.files.delete(deleted?.id ?? '');
 
-    const again = await runCli(folder, { apiKey }, ...args);
+    proxy.rules.splice(0);
+    const again = await runCli(folder, access, ...args);
     expect([again.exit, again.stderr]).toEqual([0, '']);
     const uploaded = again.events.filter(({ type }) => type === 'uploaded');
     expect(uploaded.map(({ path }) => path).sort()).toEqual(

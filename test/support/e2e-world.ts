@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, inject } from 'vitest';
+import { afterAll, afterEach, inject, onTestFinished } from 'vitest';
 import { type Job, Millrace, MillraceError, memoryStateStore } from '../../client/index.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
 import { MIB } from '../../contract/limits.ts';
+import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 
 export const target = inject('target');
 /** Calls on LocalStack take a Docker container each, on few cores. */
@@ -42,6 +43,24 @@ export async function newTenant(prefix = 'e2e'): Promise<Tenant> {
   const tenant = { id, apiKey, client };
   tenants.add(tenant);
   return tenant;
+}
+
+export interface Proxied {
+  readonly proxy: FaultProxy;
+  readonly client: Millrace;
+  readonly apiKey: string;
+  /** Of the API, through the proxy. */
+  readonly url: string;
+}
+
+/** A way to the deployment through a proxy, parts and WebSockets included: with this key, or of a new tenant. */
+export async function openProxied(more: { apiKey?: string; host?: string } = {}): Promise<Proxied> {
+  const { apiKey } = more.apiKey === undefined ? await newTenant() : { apiKey: more.apiKey };
+  const { origin, pathname } = new URL(target.url);
+  const proxy = await startFaultProxy(origin, more.host);
+  onTestFinished(() => proxy.close());
+  const url = `${proxy.url}${pathname}`;
+  return { proxy, apiKey, url, client: new Millrace({ url, apiKey, state: memoryStateStore() }) };
 }
 
 /** The last jobs, with the last of their tasks and events. */

@@ -3,6 +3,9 @@ import { type AddressInfo, connect } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
+/** The parameter of a part's URL, for a regular expression: of the embedded platform's object store and of S3. */
+export const PART_NUMBER = '[?&](?:part|partNumber)';
+
 /** What happens to a request: cut after so many bytes of its body, an answer that is lost, … */
 type Fault =
   | { readonly kind: 'cut'; readonly afterBytes: number }
