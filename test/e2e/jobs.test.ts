@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Job, type JobEvent, type ListJobs, type Millrace, paginate } from '../../client/index.ts';
+import { type Job, type JobEvent, type ListJobs, type Millrace, paginate, type Task } from '../../client/index.ts';
 import {
   call,
   downloadArtifact,
@@ -19,6 +19,8 @@ const TIMEOUT = 60_000 * SLOWER;
 async function tasksOf(client: Millrace, job: Job) {
   return (await client.jobs.tasks(job.id, { limit: 500 })).items;
 }
+
+const completed = (tasks: readonly Task[]) => tasks.filter(({ state }) => state === 'completed');
 
 const rows = await readFile(new URL('../fixtures/inference/rows.csv', import.meta.url), 'utf8');
 const expected = await readFile(new URL('../fixtures/inference/expected.csv', import.meta.url), 'utf8');
@@ -117,7 +119,8 @@ describe('jobs', () => {
     expect(artifacts.length).toBeGreaterThan(0);
     expect(artifacts.every(({ partial }) => partial)).toBe(true);
     expect((await client.jobs.get(job.id)).state).toBe('cancelled');
-    expect(await tasksOf(client, job)).toEqual(tasks);
+    // A runner that was about to begin gives its task back, and may do so only now.
+    expect(completed(await tasksOf(client, job))).toEqual(completed(tasks));
   });
 
   it('U8 cancels a job of inference mid-run', { timeout: TIMEOUT }, async () => {

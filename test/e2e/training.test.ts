@@ -143,7 +143,9 @@ describe('training', () => {
     expect(kept.at(-1)?.iteration).toBeGreaterThanOrEqual(6);
     expect(cancelled.checkpoint?.checksum_sha256).toBe(kept.at(-1)?.checksum_sha256);
     expect((await client.jobs.artifacts(job.id)).items).toEqual([]);
-    expect(await tasksOf(client, job)).toEqual(before);
+    // A runner that was about to begin gives its task back, and may do so only now.
+    const completed = (list: readonly Task[]) => list.filter(({ state }) => state === 'completed');
+    expect(completed(await tasksOf(client, job))).toEqual(completed(before));
 
     await client.jobs.retry(job.id);
     const ended = await client.jobs.wait(job.id);
@@ -152,7 +154,7 @@ describe('training', () => {
     const after = await checkpointsOf(client, job);
     expect(lasting(after.slice(0, kept.length))).toEqual(lasting(kept));
     const tasks = await tasksOf(client, job);
-    for (const task of before.filter(({ state }) => state === 'completed')) expect(tasks).toContainEqual(task);
+    for (const task of completed(before)) expect(tasks).toContainEqual(task);
   });
 
   it('T5 answers for its state within 200 ms while 10 jobs run', { timeout: 3 * TIMEOUT }, async ({ task }) => {
