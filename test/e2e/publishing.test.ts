@@ -234,15 +234,19 @@ describe.concurrent('publishing', () => {
     const { tenant, seller, accountId, product } = await openShop('ebay');
     const { client } = tenant;
     await seller.setFaults({ operation: 'ebay.publishOffer', fate: 'status', status: 500, times: 100 });
-    const counts = new Set<number>();
+    const told: [string, number][] = [];
     const input = { product_id: await product(1), account_id: accountId };
     const created = await client.jobs.create('publishing', input, { maxRetries: 3 });
-    for await (const _event of client.jobs.watch(created.id))
-      counts.add((await client.jobs.get(created.id)).retry_count);
+    for await (const event of client.jobs.watch(created.id)) {
+      if (event.type === 'job.state_changed') told.push([event.state, event.attempt]);
+      const { attempt, retry_count } = await client.jobs.get(created.id);
+      expect(retry_count).toBe(attempt - 1);
+    }
     const job = await client.jobs.get(created.id);
     expect(job).toMatchObject({ state: 'failed', retry_count: 3, error: { code: 'MarketplaceUnavailableError' } });
     expect(job.error?.message).toContain('500');
-    expect([...counts]).toEqual(expect.arrayContaining([1, 2, 3]));
+    const runs = [1, 2, 3, 4].flatMap((attempt) => ['queued', 'running'].map((runState) => [runState, attempt]));
+    expect(told).toEqual([...runs, ['failed', 4]]);
     expect((await client.jobs.list({ state: 'failed' })).items.map(({ id }) => id)).toEqual([job.id]);
     expect(await callsOf(seller, 'ebay.publishOffer')).toBe(4);
   });
