@@ -88,7 +88,7 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
   it('M6 does an effect once when it is killed between the effect and its record', { timeout: 120_000 }, async () => {
     const data = join(await tempFolder(), 'data');
     const server = await start({ data });
-    const job = await clientOf(server).jobs.create('rounds', { rounds: 2, effect_ms: 2_000 });
+    const job = await clientOf(server).jobs.create('rounds', { rounds: 1, effect_ms: 60_000 });
     await until('the effect has happened', async () => {
       const { items } = await clientOf(server).jobs.artifacts(job.id);
       return items.length > 0 ? true : undefined;
@@ -98,10 +98,7 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
     const ended = await client.jobs.wait(job.id);
     expect([ended.state, ended.attempt]).toEqual(['completed', 1]);
     const { items: tasks } = await client.jobs.tasks(job.id);
-    expect(tasks.map(({ attempts, output }) => [attempts, (output as { effects: number }).effects])).toEqual([
-      [2, 1],
-      [1, 1],
-    ]);
+    expect(tasks.map(({ attempts, output }) => [attempts, (output as { effects: number }).effects])).toEqual([[2, 1]]);
   });
 
   it('ends in order with a running job, and goes on at the next start', { timeout: 120_000 }, async () => {
