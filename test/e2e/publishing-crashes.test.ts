@@ -29,7 +29,8 @@ afterAll(() => sandbox.close());
 const connect = ({ url, apiKey }: { url: string; apiKey: string }) =>
   new Millrace({ url, apiKey, state: memoryStateStore() });
 
-const args = () => ['--marketplaces', JSON.stringify(marketplacesAt(sandbox.url, 2))];
+/** A call that hangs is not given up before the server is killed. */
+const args = () => ['--marketplaces', JSON.stringify(marketplacesAt(sandbox.url, 60))];
 
 async function start(data: string, more: EmbeddedServerOptions = {}): Promise<EmbeddedServer> {
   const server = await startEmbeddedServer({ data, args: args(), ...more });
