@@ -36,11 +36,20 @@ export class TaskPool {
   readonly #idle: TaskThread[] = [];
   readonly #slots: Slots;
   readonly #start: () => Worker;
+  readonly #idleMs: number;
   readonly #runs = new Set<string>();
   #closed = false;
 
-  constructor(options: { workerFile: URL; workerData?: unknown; threads?: number; heapMiB?: number }) {
-    const { workerFile, workerData, threads = Math.max(2, availableParallelism()), heapMiB = HEAP_MIB } = options;
+  constructor(options: {
+    workerFile: URL;
+    workerData?: unknown;
+    threads?: number;
+    heapMiB?: number;
+    idleMs?: number;
+  }) {
+    const { workerFile, workerData, threads = Math.max(2, availableParallelism()) } = options;
+    const { heapMiB = HEAP_MIB, idleMs = IDLE_MS } = options;
+    this.#idleMs = idleMs;
     const resourceLimits = { maxOldGenerationSizeMb: heapMiB, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB };
     this.#start = () => new Worker(workerFile, { workerData, resourceLimits });
     this.#slots = new Slots(threads);
@@ -82,7 +91,7 @@ export class TaskPool {
       this.#runs.delete(runId);
       if (!thread.ended) {
         this.#idle.push(thread);
-        thread.rest(IDLE_MS);
+        thread.rest(this.#idleMs, () => this.#leaveIdle(thread));
       }
     }
   }
@@ -90,11 +99,15 @@ export class TaskPool {
   #startThread(): TaskThread {
     const thread = new TaskThread(this.#start(), () => {
       this.#threads.delete(thread);
-      const at = this.#idle.indexOf(thread);
-      if (at >= 0) this.#idle.splice(at, 1);
+      this.#leaveIdle(thread);
     });
     this.#threads.add(thread);
     return thread;
+  }
+
+  #leaveIdle(thread: TaskThread): void {
+    const at = this.#idle.indexOf(thread);
+    if (at >= 0) this.#idle.splice(at, 1);
   }
 }
 
@@ -195,10 +208,13 @@ class TaskThread {
     }
   }
 
-  /** An idle thread doesn't keep the process alive. */
-  rest(idleMs: number): void {
+  /** An idle thread doesn't keep the process alive. `leave`: called before it ends, which takes a moment. */
+  rest(idleMs: number, leave: () => void): void {
     this.#worker.unref();
-    this.#idleTimer = setTimeout(() => this.end(), idleMs).unref();
+    this.#idleTimer = setTimeout(() => {
+      leave();
+      void this.end();
+    }, idleMs).unref();
   }
 
   async end(): Promise<void> {
