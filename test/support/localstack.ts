@@ -49,9 +49,16 @@ export async function startLocalStack(): Promise<LocalStack> {
       await container.stop();
       const engine = docker.container.dockerode;
       const left = await engine.listContainers({ all: true, filters: { label: [label] } });
-      await Promise.all(left.map(({ Id }) => engine.getContainer(Id).remove({ force: true, v: true })));
+      await Promise.all(
+        left.map(({ Id }) => engine.getContainer(Id).remove({ force: true, v: true }).catch(unlessGone)),
+      );
     },
   };
+}
+
+/** LocalStack removes its Lambdas' containers as well when it ends: they are gone (404), or going (409). */
+function unlessGone(error: { statusCode?: number }): void {
+  if (error.statusCode !== 404 && error.statusCode !== 409) throw error;
 }
 
 async function findDocker() {

@@ -17,6 +17,7 @@ const started = Date.now();
 
 let starting: Promise<LocalStack> | undefined;
 let vitest: ChildProcess | undefined;
+let stopping: Promise<void> | undefined;
 
 async function main(): Promise<number> {
   const endpoint = process.env.LOCALSTACK_ENDPOINT ?? (await start());
@@ -64,7 +65,12 @@ function runVitest(env: Readonly<Record<string, string>>): Promise<number> {
   });
 }
 
-async function stop(): Promise<void> {
+function stop(): Promise<void> {
+  stopping ??= stopOnce();
+  return stopping;
+}
+
+async function stopOnce(): Promise<void> {
   vitest?.kill();
   const localStack = await starting?.catch(() => undefined);
   if (!keep) await localStack?.stop();
