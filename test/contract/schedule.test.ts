@@ -48,14 +48,16 @@ it('never overlaps a run with itself, while others go on', async () => {
 });
 
 it('stops when the runs that go on have ended', async () => {
+  let begun = 0;
   let ended = 0;
   const run = async () => {
+    begun += 1;
     await sleep(100);
     ended += 1;
   };
   const schedule = new TimerSchedule({ runs: [{ name: 'slow', everySeconds: 60, run }], log: silentLog });
   schedule.start();
-  await sleep(20);
+  await vi.waitFor(() => expect(begun).toBe(1), 10_000);
   await schedule.stop();
   expect(ended).toBe(1);
 });
