@@ -76,8 +76,8 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
       begun_at: now.toISOString(),
       created_at: now.toISOString(),
     };
-    const ttl = Math.floor(now.getTime() / 1_000) + KEPT_SECONDS;
-    await table.write({ op: 'put', item: { ...key, ...record, ttl } as unknown as Item, unlessExists: true });
+    const item = { ...key, ...record, ttl: ttlOf(now) } as unknown as Item;
+    await table.write({ op: 'put', item, unlessExists: true });
     throw waiting(commandId);
   }
   const command = asCommand(found);
@@ -102,6 +102,10 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
   throw waiting(commandId);
 }
 
+function ttlOf(now: Date): number {
+  return Math.floor(now.getTime() / 1_000) + KEPT_SECONDS;
+}
+
 function waiting(commandId: CommandId): DomainError {
   return new DomainError('TaskWaitingError', `${commandId} waits for a bridge`);
 }
@@ -121,7 +125,7 @@ export async function queueCommands(
   for (const { command_id, account_id, state, cursor: before } of items.map(asCommand)) {
     if (state !== 'open') continue;
     const cursor = clock.newId();
-    const ttl = Math.floor(clock.now().getTime() / 1_000) + KEPT_SECONDS;
+    const ttl = ttlOf(clock.now());
     const moved = await table.transact([
       { op: 'update', key: commandKey(tenantId, command_id), if: { state: 'open' }, set: { token, cursor } },
       { op: 'put', item: { pk: queuePk(tenantId), sk: cursor, command_id, account_id, ttl } },

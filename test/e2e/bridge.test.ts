@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BridgeCommand, type Job, type Millrace, Millrace as MillraceClient } from '../../client/index.ts';
+import { type BridgeCommand, type Millrace, Millrace as MillraceClient } from '../../client/index.ts';
 import { lackOf } from '../support/capabilities.ts';
-import { call, type RunningCli, SLOWER, startCli, target, tempFolder, until } from '../support/e2e-world.ts';
+import { call, type RunningCli, SLOWER, startCli, target, tasksOf, tempFolder, until } from '../support/e2e-world.ts';
 import { type SandboxServer, startSandboxServer } from '../support/marketplaces/server.ts';
 import { callsOf, openShop } from '../support/publishing-world.ts';
 
@@ -31,10 +31,6 @@ function startBridge(
 async function stopBridge({ child, done }: RunningCli): Promise<void> {
   child.kill('SIGKILL');
   await done;
-}
-
-async function tasksOf(client: Millrace, job: Pick<Job, 'id'>) {
-  return (await client.jobs.tasks(job.id, { limit: 500 })).items;
 }
 
 /** The next command, waited for. */

@@ -1,26 +1,22 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Job, type JobEvent, type ListJobs, type Millrace, paginate, type Task } from '../../client/index.ts';
+import { type Job, type JobEvent, type ListJobs, paginate } from '../../client/index.ts';
 import {
   call,
+  completedOf,
   downloadArtifact,
   newTenant,
   runCli,
   SLOWER,
   target,
+  tasksOf,
   tempFolder,
   until,
   writeBytes,
 } from '../support/e2e-world.ts';
 
 const TIMEOUT = 60_000 * SLOWER;
-
-async function tasksOf(client: Millrace, job: Job) {
-  return (await client.jobs.tasks(job.id, { limit: 500 })).items;
-}
-
-const completed = (tasks: readonly Task[]) => tasks.filter(({ state }) => state === 'completed');
 
 const rows = await readFile(new URL('../fixtures/inference/rows.csv', import.meta.url), 'utf8');
 const expected = await readFile(new URL('../fixtures/inference/expected.csv', import.meta.url), 'utf8');
@@ -120,7 +116,7 @@ describe('jobs', () => {
     expect(artifacts.every(({ partial }) => partial)).toBe(true);
     expect((await client.jobs.get(job.id)).state).toBe('cancelled');
     // A runner that was about to begin gives its task back, and may do so only now.
-    expect(completed(await tasksOf(client, job))).toEqual(completed(tasks));
+    expect(completedOf(await tasksOf(client, job))).toEqual(completedOf(tasks));
   });
 
   it('U8 cancels a job of inference mid-run', { timeout: TIMEOUT }, async () => {

@@ -1,13 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { type Job, type Millrace, MillraceError } from '../../client/index.ts';
-import { call, SLOWER } from '../support/e2e-world.ts';
+import { MillraceError } from '../../client/index.ts';
+import { call, SLOWER, tasksOf } from '../support/e2e-world.ts';
 import { callsOf, openShop } from '../support/publishing-world.ts';
 
 const TIMEOUT = 60_000 * SLOWER;
-
-async function tasksOf(client: Millrace, job: Pick<Job, 'id'>) {
-  return (await client.jobs.tasks(job.id, { limit: 500 })).items;
-}
 
 const STEPS = {
   ebay: ['validate', 'upload_images', 'upload_images', 'create_listing', 'publish', 'verify'],

@@ -9,7 +9,7 @@ import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { MIB } from '../../contract/limits.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { type EmbeddedServer, startEmbeddedServer } from '../support/e2e-server.ts';
-import { makeBytes, target, tempFolder, until } from '../support/e2e-world.ts';
+import { completedOf, makeBytes, target, tempFolder, until } from '../support/e2e-world.ts';
 
 const lack = lackOf('a server process that can be killed', target.engine);
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -73,12 +73,12 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
     const job = await clientOf(server).jobs.create('drill', { items: 6, work_ms: 600 });
     const tasks = async (client: Millrace) => (await client.jobs.tasks(job.id)).items;
     await until('two items are done', async () => {
-      const done = (await tasks(clientOf(server))).filter(({ state }) => state === 'completed');
+      const done = completedOf(await tasks(clientOf(server)));
       return done.length >= 3 ? true : undefined;
     });
     await server.kill();
     const client = clientOf(await start({ data }));
-    const completed = (await tasks(client)).filter(({ state }) => state === 'completed');
+    const completed = completedOf(await tasks(client));
     const ended = await client.jobs.wait(job.id);
     expect([ended.state, ended.attempt]).toEqual(['completed', 1]);
     const after = await tasks(client);

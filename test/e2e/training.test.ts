@@ -1,18 +1,25 @@
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Checkpoint, type Job, type JobEvent, Millrace, memoryStateStore, type Task } from '../../client/index.ts';
+import { type Checkpoint, type Job, type JobEvent, Millrace, memoryStateStore } from '../../client/index.ts';
 import { chooseAction } from '../../lambdas/workflows/training/episode.ts';
 import { readPolicy } from '../../lambdas/workflows/training/policy.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { startEmbeddedServer } from '../support/e2e-server.ts';
-import { call, downloadArtifact, newTenant, runCli, SLOWER, target, tempFolder, until } from '../support/e2e-world.ts';
+import {
+  call,
+  completedOf,
+  downloadArtifact,
+  newTenant,
+  runCli,
+  SLOWER,
+  target,
+  tasksOf,
+  tempFolder,
+  until,
+} from '../support/e2e-world.ts';
 import { PolicyArtifact, parseCurve, trainHere } from '../support/training.ts';
 
 const TIMEOUT = 90_000 * SLOWER;
-
-async function tasksOf(client: Millrace, { id }: Pick<Job, 'id'>): Promise<Task[]> {
-  return (await client.jobs.tasks(id, { limit: 500 })).items;
-}
 
 async function checkpointsOf(client: Millrace, { id }: Pick<Job, 'id'>): Promise<Checkpoint[]> {
   return (await client.jobs.checkpoints(id, { limit: 500 })).items;
@@ -144,8 +151,7 @@ describe('training', () => {
     expect(cancelled.checkpoint?.checksum_sha256).toBe(kept.at(-1)?.checksum_sha256);
     expect((await client.jobs.artifacts(job.id)).items).toEqual([]);
     // A runner that was about to begin gives its task back, and may do so only now.
-    const completed = (list: readonly Task[]) => list.filter(({ state }) => state === 'completed');
-    expect(completed(await tasksOf(client, job))).toEqual(completed(before));
+    expect(completedOf(await tasksOf(client, job))).toEqual(completedOf(before));
 
     await client.jobs.retry(job.id);
     const ended = await client.jobs.wait(job.id);
@@ -154,7 +160,7 @@ describe('training', () => {
     const after = await checkpointsOf(client, job);
     expect(lasting(after.slice(0, kept.length))).toEqual(lasting(kept));
     const tasks = await tasksOf(client, job);
-    for (const task of completed(before)) expect(tasks).toContainEqual(task);
+    for (const task of completedOf(before)) expect(tasks).toContainEqual(task);
   });
 
   it('T5 answers for its state within 200 ms while 10 jobs run', { timeout: 3 * TIMEOUT }, async ({ task }) => {

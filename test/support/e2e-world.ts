@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, inject, onTestFinished } from 'vitest';
-import { type Job, Millrace, MillraceError, memoryStateStore } from '../../client/index.ts';
+import { type Job, Millrace, MillraceError, memoryStateStore, type Task } from '../../client/index.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
 import { MIB } from '../../contract/limits.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
@@ -63,12 +63,20 @@ export async function openProxied(more: { apiKey?: string; host?: string } = {})
   return { proxy, apiKey, url, client: new Millrace({ url, apiKey, state: memoryStateStore() }) };
 }
 
+export async function tasksOf(client: Millrace, { id }: Pick<Job, 'id'>): Promise<Task[]> {
+  return (await client.jobs.tasks(id, { limit: 500 })).items;
+}
+
+export function completedOf(tasks: readonly Task[]): Task[] {
+  return tasks.filter(({ state }) => state === 'completed');
+}
+
 /** The last jobs, with the last of their tasks and events. */
 async function tellJobs({ apiKey, client }: Tenant): Promise<void> {
   const { items } = await client.jobs.list({ limit: 3 });
   for (const job of items) {
-    const tasks = await client.jobs.tasks(job.id, { limit: 500 });
-    const lines = tasks.items.map((task) => `  ${task.id} ${task.state} ${task.error?.message ?? ''}`).slice(-30);
+    const tasks = await tasksOf(client, job);
+    const lines = tasks.map((task) => `  ${task.id} ${task.state} ${task.error?.message ?? ''}`).slice(-30);
     const events = await call('GET', `/jobs/${job.id}/events?limit=500`, { apiKey });
     const told = events.body.items?.slice(-10).map((event: unknown) => `  ${JSON.stringify(event)}`) ?? [];
     process.stderr.write(`${[JSON.stringify(job), ...lines, ...told].join('\n')}\n`);
