@@ -195,12 +195,17 @@ describe('training', () => {
     const inputs = Array.from({ length: 12 }, (_, seed) => {
       return { seed, iterations: 5, trajectories: 2, pairs: 3, checkpoint_every: 2, hidden_units: seed };
     });
-    // By one call: a first one of twelve would have its job ended before a last one that is late begins another.
-    const { id } = await client.batches.create({ jobs: inputs.map((input) => ({ workflow: 'training', input })) });
-    const items = await until('all are made', async () => {
-      const made = (await client.batches.items(id)).items.flatMap(({ job_id }) => job_id ?? []);
-      return made.length === inputs.length ? made : undefined;
-    });
+    const batched = async () => {
+      const { id } = await client.batches.create({ jobs: inputs.map((input) => ({ workflow: 'training', input })) });
+      return until('all are made', async () => {
+        const made = (await client.batches.items(id)).items.flatMap(({ job_id }) => job_id ?? []);
+        return made.length === inputs.length ? made : undefined;
+      });
+    };
+    const called = () => Promise.all(inputs.map(async (input) => (await client.jobs.create('training', input)).id));
+    // None is to end before all have begun. Here one ends within a second, sooner than a call that is late; on AWS it takes
+    // many, but a batch makes its jobs one after the other.
+    const items = await (target.engine === 'embedded' ? batched() : called());
     const runs = await Promise.all(
       items.map(async (jobId, at) => {
         const events: JobEvent[] = [];
