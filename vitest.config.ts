@@ -18,6 +18,8 @@ const json = process.env.VITEST_RESULTS;
 // Most tests of the single machine wait for something: three files at once do well on two cores. A deployment is one for all.
 const maxWorkers = process.env.MILLRACE_URL ? 1 : Math.max(3, availableParallelism() - 1);
 
+const deployment = { globalSetup: './test/support/e2e-setup.ts' };
+
 export default defineConfig({
   test: {
     maxWorkers,
@@ -25,9 +27,12 @@ export default defineConfig({
     ...(json ? { outputFile: { json } } : {}),
     projects: [
       project('unit', 20),
+      project('integration', 30),
       project('contract', 60),
       project('infra', 120),
-      project('e2e', 180, { globalSetup: './test/support/e2e-setup.ts' }),
+      project('e2e', 180, deployment),
+      // What it measures, other files must not disturb: they come before it.
+      project('performance', 180, { ...deployment, fileParallelism: false, sequence: { groupOrder: 1 } }),
       project('browser', 120),
     ],
   },

@@ -53,7 +53,7 @@ function runVitest(env: Readonly<Record<string, string>>): Promise<number> {
   const cli = createRequire(import.meta.url)
     .resolve('vitest/package.json')
     .replace('package.json', 'vitest.mjs');
-  const projects = ['contract', 'e2e'].flatMap((name) => ['--project', name]);
+  const projects = ['contract', 'e2e', 'performance'].flatMap((name) => ['--project', name]);
   const child = spawn(process.execPath, [cli, 'run', ...projects, ...NOT_THERE, ...vitestArguments], {
     stdio: 'inherit',
     env: { ...process.env, ...env },

@@ -8,12 +8,15 @@ declare module 'vitest' {
   }
 }
 
+/** Those whose tests play the scenarios. */
+const PROJECTS: ReadonlySet<string> = new Set(['e2e', 'performance']);
+
 /** Writes what became of each scenario to test-results/scenarios-<engine>.json. */
 export default class ScenarioReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const scenarios = [];
     for (const module of modules) {
-      if (module.project.name !== 'e2e') continue;
+      if (!PROJECTS.has(module.project.name)) continue;
       for (const test of module.children.allTests()) {
         const [, ids, name] = /^((?:[UTMPO]\d+ )+)(.*)$/.exec(test.name) ?? [];
         if (!ids || !name) continue;
