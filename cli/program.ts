@@ -104,7 +104,7 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .option('--uploads', 'upload sessions instead')
     .addOption(new Option('--state <state>', 'upload sessions in this state').choices(UPLOAD_STATES))
     .addOption(
-      new Option('--idle <seconds>', 'open sessions that no part has reached for so long, and their cost')
+      new Option('--idle-seconds <seconds>', 'open sessions that no part has reached for so long, and their cost')
         .argParser(integer(1, 1_000_000_000))
         .conflicts('state'),
     )

@@ -3,7 +3,7 @@ import type { ErrorCode } from '../contract/errors.ts';
 import type { Operation, OperationOutput, Routes } from '../contract/routes.ts';
 import { abortedError, answerError, MillraceError, networkError } from './errors.ts';
 import type { Gate } from './pause.ts';
-import { mayHeal, Retries } from './retry.ts';
+import { mayRetry, Retries } from './retry.ts';
 
 /** Method and path of each operation that the client calls; a test compares them with the contract's route table. */
 export const ROUTES = {
@@ -41,11 +41,11 @@ export const ROUTES = {
   listProducts: ['GET', '/products'],
   getProduct: ['GET', '/products/{product_id}'],
   deleteProduct: ['DELETE', '/products/{product_id}'],
-  createAccount: ['POST', '/marketplace-accounts'],
-  listAccounts: ['GET', '/marketplace-accounts'],
-  getAccount: ['GET', '/marketplace-accounts/{account_id}'],
-  renewCredentials: ['PUT', '/marketplace-accounts/{account_id}/credentials'],
-  deleteAccount: ['DELETE', '/marketplace-accounts/{account_id}'],
+  createMarketplaceAccount: ['POST', '/marketplace-accounts'],
+  listMarketplaceAccounts: ['GET', '/marketplace-accounts'],
+  getMarketplaceAccount: ['GET', '/marketplace-accounts/{account_id}'],
+  renewMarketplaceCredentials: ['PUT', '/marketplace-accounts/{account_id}/credentials'],
+  deleteMarketplaceAccount: ['DELETE', '/marketplace-accounts/{account_id}'],
   listCommands: ['GET', '/bridge/commands'],
   heartbeatCommand: ['POST', '/bridge/commands/{command_id}/heartbeat'],
   answerCommand: ['POST', '/bridge/commands/{command_id}/answer'],
@@ -133,7 +133,7 @@ export class Api {
       } catch (error) {
         if (!(error instanceof MillraceError)) throw error;
         if (answerLost && error.code === options.doneCode) return undefined as OperationOutput<O>;
-        if (!mayHeal(error) || retrySeconds === 0) throw error;
+        if (!mayRetry(error) || retrySeconds === 0) throw error;
         answerLost ||= error.status === undefined || error.status >= 500;
         await retries.pause(error, signal, options.onRetry);
       }

@@ -7,7 +7,7 @@ import { Files } from './resources/files.ts';
 import { Jobs, Workflows } from './resources/jobs.ts';
 import { Keys } from './resources/keys.ts';
 import { Live } from './resources/live.ts';
-import { Accounts, Bridge, Products } from './resources/publishing.ts';
+import { Bridge, MarketplaceAccounts, Products } from './resources/publishing.ts';
 import { Uploads } from './resources/uploads.ts';
 import { Webhooks } from './resources/webhooks.ts';
 import type { File, Page } from './types.ts';
@@ -41,7 +41,7 @@ export class MillraceClient<Source> {
   readonly batches: Batches;
   readonly workflows: Workflows;
   readonly products: Products;
-  readonly accounts: Accounts;
+  readonly marketplaceAccounts: MarketplaceAccounts;
   readonly bridge: Bridge;
   readonly keys: Keys;
   readonly live: Live;
@@ -63,7 +63,7 @@ export class MillraceClient<Source> {
     this.batches = new Batches(api);
     this.workflows = new Workflows(api);
     this.products = new Products(api);
-    this.accounts = new Accounts(api);
+    this.marketplaceAccounts = new MarketplaceAccounts(api);
     this.bridge = new Bridge(api);
     this.keys = new Keys(api);
     this.live = new Live(api, live);

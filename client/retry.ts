@@ -6,7 +6,7 @@ const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 
 /** Whether the same request may succeed later: cut connections, 408, 429 and 5xx. */
-export function mayHeal(error: unknown): error is MillraceError {
+export function mayRetry(error: unknown): error is MillraceError {
   if (!(error instanceof MillraceError)) return false;
   if (error.code === 'NetworkError') return true;
   return error.status !== undefined && (error.status === 408 || error.status === 429 || error.status >= 500);

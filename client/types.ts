@@ -5,7 +5,7 @@ import type { BodyOf, QueryOf } from './api.ts';
 
 /** What the API answers, as it is on the wire: names in snake_case, moments as ISO 8601. */
 export type Upload = OperationOutput<'abortUpload'>;
-/** With `idle`, of sessions without activity: what these keep in the object store, and what that costs. */
+/** With `idle_seconds`, of sessions without activity: what these keep in the object store, and what that costs. */
 export type UploadPage = OperationOutput<'listUploads'>;
 export type UploadWithParts = OperationOutput<'getUpload'>;
 export type SignedPart = OperationOutput<'signParts'>['parts'][number];
@@ -22,7 +22,7 @@ export type BatchItem = OperationOutput<'listBatchItems'>['items'][number];
 export type MarketplaceStats = OperationOutput<'getStats'>['items'][number];
 export type JobEvent = ContractJobEvent;
 export type Product = OperationOutput<'getProduct'>;
-export type MarketplaceAccount = OperationOutput<'getAccount'>;
+export type MarketplaceAccount = OperationOutput<'getMarketplaceAccount'>;
 export type CommandPage = OperationOutput<'listCommands'>;
 export type BridgeCommand = CommandPage['items'][number];
 export type UploadEvent = OperationOutput<'listUploadEvents'>['items'][number];
@@ -49,11 +49,11 @@ export type ListBatchItems = QueryOf<'listBatchItems'>;
 export type CreateBatch = BodyOf<'createBatch'>;
 export type ListKeys = QueryOf<'listKeys'>;
 export type ListProducts = QueryOf<'listProducts'>;
-export type ListAccounts = QueryOf<'listAccounts'>;
+export type ListMarketplaceAccounts = QueryOf<'listMarketplaceAccounts'>;
 export type ListCommands = QueryOf<'listCommands'>;
 export type CreateProduct = BodyOf<'createProduct'>;
-export type CreateAccount = BodyOf<'createAccount'>;
-export type Credentials = BodyOf<'renewCredentials'>['credentials'];
+export type CreateMarketplaceAccount = BodyOf<'createMarketplaceAccount'>;
+export type Credentials = BodyOf<'renewMarketplaceCredentials'>['credentials'];
 export type BridgeAnswer = BodyOf<'answerCommand'>;
 export type CreateKey = BodyOf<'createKey'>;
 

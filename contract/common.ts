@@ -70,7 +70,7 @@ export const EventsQuery = z.object({
   /** The cursor of the last event seen; from the beginning when left out. */
   after: z.optional(EventCursor),
   /** Seconds to wait for an event if there is none yet. */
-  wait: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
+  wait_seconds: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
   limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(500)), 100),
 });
 

@@ -5,7 +5,7 @@ import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
 import {
   BridgeAnswer,
   BridgeCommand,
-  CreateAccount,
+  CreateMarketplaceAccount,
   CreateProduct,
   MarketplaceAccount,
   Price,
@@ -41,7 +41,7 @@ const named = {
   BridgeCommand,
   Checkpoint,
   CompleteUpload,
-  CreateAccount,
+  CreateMarketplaceAccount,
   CreateJob,
   CreateKey,
   CreateProduct,

@@ -8,12 +8,12 @@ export const ProductId = z
   .string()
   .check(z.regex(new RegExp(`^prod_${ULID}$`)))
   .brand<'ProductId'>();
-export const AccountId = z
+export const MarketplaceAccountId = z
   .string()
   .check(z.regex(new RegExp(`^macc_${ULID}$`)))
-  .brand<'AccountId'>();
+  .brand<'MarketplaceAccountId'>();
 export type ProductId = z.infer<typeof ProductId>;
-export type AccountId = z.infer<typeof AccountId>;
+export type MarketplaceAccountId = z.infer<typeof MarketplaceAccountId>;
 
 /** `cmd_`, the ULID of its job, and the task that it is for: the same at every attempt, so that a bridge does it once. */
 export const CommandId = z
@@ -98,7 +98,7 @@ export type OAuthCredentials = z.infer<typeof OAuthCredentials>;
 
 const name = text(128);
 
-export const CreateAccount = z.discriminatedUnion('marketplace', [
+export const CreateMarketplaceAccount = z.discriminatedUnion('marketplace', [
   z.strictObject({
     marketplace: z.literal('ebay'),
     name,
@@ -115,9 +115,9 @@ export const CreateAccount = z.discriminatedUnion('marketplace', [
   /** Its credentials are the bridge's: they never come here. */
   z.strictObject({ marketplace: z.literal('vinted'), name, settings: z._default(VintedSettings, {}) }),
 ]);
-export type CreateAccount = z.infer<typeof CreateAccount>;
+export type CreateMarketplaceAccount = z.infer<typeof CreateMarketplaceAccount>;
 
-const account = { id: AccountId, name: z.string(), created_at: Timestamp };
+const account = { id: MarketplaceAccountId, name: z.string(), created_at: Timestamp };
 
 export const MarketplaceAccount = z.discriminatedUnion('marketplace', [
   z.object({ ...account, marketplace: z.literal('ebay'), settings: EbaySettings }),
@@ -126,7 +126,7 @@ export const MarketplaceAccount = z.discriminatedUnion('marketplace', [
 ]);
 export type MarketplaceAccount = z.infer<typeof MarketplaceAccount>;
 
-export const RenewCredentials = z.strictObject({ credentials: OAuthCredentials });
+export const RenewMarketplaceCredentials = z.strictObject({ credentials: OAuthCredentials });
 
 /** Of the command's task; what a bridge gets of a product. */
 const ProductForBridge = z.object({
@@ -141,7 +141,7 @@ const ProductForBridge = z.object({
 
 const command = {
   id: CommandId,
-  account_id: AccountId,
+  account_id: MarketplaceAccountId,
   product_id: ProductId,
   /** Of this delivery; the next call goes on after it. A command that is sent again has a new one. */
   cursor: z.string(),
@@ -191,10 +191,10 @@ export const BRIDGE_RESULTS = {
 } as const;
 export type BridgeCommandType = keyof typeof BRIDGE_RESULTS;
 
-/** How a command ended. One that failed is sent again by the job's next attempt: `heals` says whether to try by itself. */
+/** How a command ended. One that failed is sent again by the job's next attempt: `retryable` says whether to try by itself. */
 export const BridgeAnswer = z.object({
   result: z.optional(z.record(z.string(), z.unknown())),
-  error: z.optional(z.object({ message: text(2_000), heals: z._default(z.boolean(), false) })),
+  error: z.optional(z.object({ message: text(2_000), retryable: z._default(z.boolean(), false) })),
 });
 export type BridgeAnswer = z.infer<typeof BridgeAnswer>;
 

@@ -57,7 +57,7 @@ const DeliveryState = z.enum(['pending', 'delivered', 'failed']);
 
 export const DeliveryAttempt = z.object({
   at: Timestamp,
-  milliseconds: z.int(),
+  duration_ms: z.int(),
   /** Of the answer, if there was one. */
   status: z.optional(z.int()),
   error: z.optional(z.string()),

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { FileId } from './common.ts';
 import { MAX_PRODUCT_IMAGES } from './limits.ts';
-import { AccountId, Marketplace, ProductId } from './publishing.ts';
+import { Marketplace, MarketplaceAccountId, ProductId } from './publishing.ts';
 
 /** A step that a job is known to have when it is created; steps found later are added by a running task. */
 export interface PlannedTask {
@@ -149,7 +149,7 @@ export const training = workflow({
 
 const PublishingInput = z.strictObject({
   product_id: ProductId.check(z.describe('What to publish')),
-  account_id: AccountId.check(z.describe('The account of a marketplace to publish it on')),
+  account_id: MarketplaceAccountId.check(z.describe('The account of a marketplace to publish it on')),
   /** The account's. */
   marketplace: z.optional(Marketplace).check(z.describe("The account's, filled in when left out")),
   /** The product's images when the job was created. */

@@ -32,7 +32,7 @@ export async function runBridge(
   let after: string | undefined;
   while (!signal.aborted) {
     const { items, next_cursor } = await millrace.bridge.commands({
-      wait: WAIT_SECONDS,
+      wait_seconds: WAIT_SECONDS,
       limit: 1,
       ...(after && { after }),
       ...(account && { account_id: account }),
@@ -139,8 +139,8 @@ function parseResult(stdout: string): BridgeAnswer {
 }
 
 /** Cut to what the server takes, also where that halves a character. */
-function failure(message: string, heals = false): BridgeAnswer {
-  return { error: { message: message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed(), heals } };
+function failure(message: string, retryable = false): BridgeAnswer {
+  return { error: { message: message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed(), retryable } };
 }
 
 /** After a crash, it is whole or not there. */

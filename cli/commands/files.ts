@@ -17,14 +17,14 @@ import { collect } from './collect.ts';
 export interface ListFlags {
   readonly uploads?: boolean;
   readonly state?: Upload['state'];
-  readonly idle?: number;
+  readonly idleSeconds?: number;
   readonly deleted?: boolean;
   readonly limit: number;
 }
 
 export async function listFiles({ output, connect }: Session, flags: ListFlags): Promise<ExitCode> {
   const millrace = await connect();
-  if (flags.idle) return listIdle(output, millrace, flags.idle, flags.limit);
+  if (flags.idleSeconds) return listIdle(output, millrace, flags.idleSeconds, flags.limit);
   if (flags.uploads || flags.state) {
     const uploads = await collect(
       paginate((cursor) => millrace.uploads.list({ ...(flags.state && { state: flags.state }), cursor })),
@@ -50,11 +50,11 @@ export async function listFiles({ output, connect }: Session, flags: ListFlags):
 }
 
 /** Shows some of the sessions, and adds up what all of them keep. */
-async function listIdle(output: Output, millrace: Millrace, idle: number, limit: number): Promise<ExitCode> {
+async function listIdle(output: Output, millrace: Millrace, idleSeconds: number, limit: number): Promise<ExitCode> {
   const uploads: UploadPage['items'] = [];
   const orphaned = { sessions: 0, bytes: 0, usd_per_month: 0 };
   const pages = async (cursor: string | undefined) => {
-    const page = await millrace.uploads.list({ state: 'open', idle, cursor });
+    const page = await millrace.uploads.list({ state: 'open', idle_seconds: idleSeconds, cursor });
     orphaned.sessions += page.orphaned?.sessions ?? 0;
     orphaned.bytes += page.orphaned?.bytes ?? 0;
     // To a hundredth of a cent, as the server tells it.

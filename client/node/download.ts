@@ -4,7 +4,7 @@ import { dirname, join, sep } from 'node:path';
 import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
 import { abortedError, MillraceError, networkError, readRetryAfter } from '../errors.ts';
 import type { Millrace } from '../index.ts';
-import { mayHeal, Retries } from '../retry.ts';
+import { mayRetry, Retries } from '../retry.ts';
 import type { File } from '../types.ts';
 
 const STALL_SECONDS = 60;
@@ -84,7 +84,7 @@ async function receive(
         }
         if (bytesReceived < bytesTotal) throw new MillraceError('NetworkError', 'the download broke off');
       } catch (error) {
-        if (!mayHeal(error)) throw error;
+        if (!mayRetry(error)) throw error;
         if (bytesReceived > before) retries = new Retries({ seconds: retrySeconds, attempts: 3 });
         await retries.pause(error, signal, onRetry);
       }

@@ -126,7 +126,11 @@ export class Jobs {
       topic: jobId,
       after,
       poll: async (cursor) => {
-        const query = { wait: MAX_EVENT_WAIT_SECONDS, limit: 500, ...(cursor !== undefined && { after: cursor }) };
+        const query = {
+          wait_seconds: MAX_EVENT_WAIT_SECONDS,
+          limit: 500,
+          ...(cursor !== undefined && { after: cursor }),
+        };
         const patient = { ...options, retrySeconds: WATCH_RETRY_SECONDS };
         return (await this.#api.call('listJobEvents', { params: { job_id: jobId }, query }, patient)).items;
       },

@@ -2,11 +2,11 @@ import type { Api } from '../api.ts';
 import type {
   BridgeAnswer,
   CommandPage,
-  CreateAccount,
+  CreateMarketplaceAccount,
   CreateProduct,
   Credentials,
-  ListAccounts,
   ListCommands,
+  ListMarketplaceAccounts,
   ListProducts,
   MarketplaceAccount,
   Page,
@@ -45,8 +45,8 @@ export class Products {
   }
 }
 
-/** Accounts of marketplaces. Their credentials are never told again. */
-export class Accounts {
+/** Accounts of marketplaces. Their credentials are never returned. */
+export class MarketplaceAccounts {
   readonly #api: Api;
 
   constructor(api: Api) {
@@ -54,27 +54,27 @@ export class Accounts {
   }
 
   /** Not repeated after a failure: a second account might be made. */
-  create(account: CreateAccount): Promise<MarketplaceAccount> {
-    return this.#api.call('createAccount', { body: account }, { retrySeconds: 0 });
+  create(account: CreateMarketplaceAccount): Promise<MarketplaceAccount> {
+    return this.#api.call('createMarketplaceAccount', { body: account }, { retrySeconds: 0 });
   }
 
-  list(query: ListAccounts = {}): Promise<Page<MarketplaceAccount>> {
-    return this.#api.call('listAccounts', { query });
+  list(query: ListMarketplaceAccounts = {}): Promise<Page<MarketplaceAccount>> {
+    return this.#api.call('listMarketplaceAccounts', { query });
   }
 
-  /** `AccountNotFoundError`. */
+  /** `MarketplaceAccountNotFoundError`. */
   get(accountId: string): Promise<MarketplaceAccount> {
-    return this.#api.call('getAccount', { params: { account_id: accountId } });
+    return this.#api.call('getMarketplaceAccount', { params: { account_id: accountId } });
   }
 
   async renewCredentials(accountId: string, credentials: Credentials): Promise<void> {
-    await this.#api.call('renewCredentials', { params: { account_id: accountId }, body: { credentials } });
+    await this.#api.call('renewMarketplaceCredentials', { params: { account_id: accountId }, body: { credentials } });
   }
 
-  /** Forgets its credentials, too; `AccountNotFoundError`. */
+  /** Forgets its credentials, too; `MarketplaceAccountNotFoundError`. */
   async delete(accountId: string): Promise<void> {
     const input = { params: { account_id: accountId } };
-    await this.#api.call('deleteAccount', input, { doneCode: 'AccountNotFoundError' });
+    await this.#api.call('deleteMarketplaceAccount', input, { doneCode: 'MarketplaceAccountNotFoundError' });
   }
 }
 

@@ -186,7 +186,11 @@ export class Uploads<Source> {
       topic: uploadId,
       after,
       poll: async (cursor) => {
-        const query = { wait: MAX_EVENT_WAIT_SECONDS, limit: 500, ...(cursor !== undefined && { after: cursor }) };
+        const query = {
+          wait_seconds: MAX_EVENT_WAIT_SECONDS,
+          limit: 500,
+          ...(cursor !== undefined && { after: cursor }),
+        };
         return (await this.#api.call('listUploadEvents', { params, query }, patient)).items;
       },
     });

@@ -2,7 +2,7 @@ import { MAX_URL_SECONDS } from '../../contract/limits.ts';
 import { partRange } from '../../contract/part-plan.ts';
 import { MillraceError, readRetryAfter } from '../errors.ts';
 import type { PartAnswer } from '../ports.ts';
-import { mayHeal, Retries } from '../retry.ts';
+import { mayRetry, Retries } from '../retry.ts';
 import type { SignedPart } from '../types.ts';
 import { hashRange } from './hash.ts';
 import { patiently, type Session, type UploadRun } from './run.ts';
@@ -107,7 +107,7 @@ async function attempt(run: UploadRun, session: Session, part: SignedPart): Prom
     });
   } catch (error) {
     if (cut.aborted && !run.signal.aborted) return 'paused';
-    if (mayHeal(error)) return { kind: 'passing', error };
+    if (mayRetry(error)) return { kind: 'passing', error };
     throw error;
   }
   if (answer.status >= 200 && answer.status < 300) return 'sent';
@@ -129,7 +129,7 @@ function judge(partNumber: number, answer: PartAnswer): Failure {
   );
   if (code === 'BadDigest') return { kind: 'digest', error };
   if (answer.status === 403 || URL_CODES.includes(code)) return { kind: 'url', error };
-  if (mayHeal(error) || PASSING_CODES.includes(code)) return { kind: 'passing', error };
+  if (mayRetry(error) || PASSING_CODES.includes(code)) return { kind: 'passing', error };
   // The session has ended: signing again tells how, by the API's own error.
   if (answer.status === 404) return { kind: 'url', error };
   throw error;

@@ -2,30 +2,30 @@ import * as z from 'zod/mini';
 import { PageQuery, pageOf } from '../common.ts';
 import { MAX_EVENT_WAIT_SECONDS } from '../limits.ts';
 import {
-  AccountId,
   BridgeAnswer,
   BridgeCommand,
   CommandId,
-  CreateAccount,
+  CreateMarketplaceAccount,
   CreateProduct,
   MarketplaceAccount,
+  MarketplaceAccountId,
   Product,
   ProductId,
-  RenewCredentials,
+  RenewMarketplaceCredentials,
 } from '../publishing.ts';
 import { idempotent, route } from './route.ts';
 
 const productParams = z.object({ product_id: ProductId });
-const accountParams = z.object({ account_id: AccountId });
+const accountParams = z.object({ account_id: MarketplaceAccountId });
 const commandParams = z.object({ command_id: CommandId });
 const Ulid = z.string().check(z.regex(/^[0-9A-Z]{26}$/));
 const BridgeCommandsQuery = z.object({
   /** `next_cursor` of the answer before; all that wait when left out, as after a start. */
   after: z.optional(Ulid),
   /** Only those of this account, for a bridge that does one of several; those of all when left out. */
-  account_id: z.optional(AccountId),
+  account_id: z.optional(MarketplaceAccountId),
   /** Seconds to wait for a command if there is none yet. */
-  wait: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
+  wait_seconds: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
   limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(100)), 10),
 });
 
@@ -75,17 +75,17 @@ export const publishingRoutes = {
     responses: { 204: null },
     errors: ['ProductNotFoundError'],
   }),
-  createAccount: route({
+  createMarketplaceAccount: route({
     method: 'POST',
     path: '/marketplace-accounts',
     context: 'publishing',
     summary: 'Connect an account of a marketplace; its credentials are never told again',
     auth: 'products:write',
-    body: CreateAccount,
+    body: CreateMarketplaceAccount,
     responses: { 201: MarketplaceAccount },
     errors: [],
   }),
-  listAccounts: route({
+  listMarketplaceAccounts: route({
     method: 'GET',
     path: '/marketplace-accounts',
     context: 'publishing',
@@ -95,7 +95,7 @@ export const publishingRoutes = {
     responses: { 200: pageOf(MarketplaceAccount) },
     errors: ['InvalidCursorError'],
   }),
-  getAccount: route({
+  getMarketplaceAccount: route({
     method: 'GET',
     path: '/marketplace-accounts/{account_id}',
     context: 'publishing',
@@ -103,20 +103,20 @@ export const publishingRoutes = {
     auth: 'products:read',
     params: accountParams,
     responses: { 200: MarketplaceAccount },
-    errors: ['AccountNotFoundError'],
+    errors: ['MarketplaceAccountNotFoundError'],
   }),
-  renewCredentials: route({
+  renewMarketplaceCredentials: route({
     method: 'PUT',
     path: '/marketplace-accounts/{account_id}/credentials',
     context: 'publishing',
     summary: "Replace an account's credentials, as when the marketplace refuses them",
     auth: 'products:write',
     params: accountParams,
-    body: RenewCredentials,
+    body: RenewMarketplaceCredentials,
     responses: { 204: null },
-    errors: ['AccountNotFoundError'],
+    errors: ['MarketplaceAccountNotFoundError'],
   }),
-  deleteAccount: route({
+  deleteMarketplaceAccount: route({
     method: 'DELETE',
     path: '/marketplace-accounts/{account_id}',
     context: 'publishing',
@@ -124,7 +124,7 @@ export const publishingRoutes = {
     auth: 'products:write',
     params: accountParams,
     responses: { 204: null },
-    errors: ['AccountNotFoundError'],
+    errors: ['MarketplaceAccountNotFoundError'],
   }),
   listCommands: route({
     method: 'GET',

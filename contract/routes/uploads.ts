@@ -22,12 +22,12 @@ const fileParams = z.object({ file_id: FileId });
 const ListUploadsQuery = z
   .extend(PageQuery, {
     state: z.optional(UploadState),
-    /** Seconds. */
-    idle: z.optional(z.coerce.number().check(z.int(), z.minimum(1))),
+    /** Only sessions that no part has reached for this long; needs `state=open`. */
+    idle_seconds: z.optional(z.coerce.number().check(z.int(), z.minimum(1))),
   })
   .check(
-    z.refine(({ state, idle }) => idle === undefined || state === 'open', {
-      path: ['idle'],
+    z.refine(({ state, idle_seconds: idle }) => idle === undefined || state === 'open', {
+      path: ['idle_seconds'],
       error: 'it is taken with state=open only',
     }),
   );
@@ -133,7 +133,7 @@ export const uploadsRoutes = {
     method: 'GET',
     path: '/uploads',
     context: 'uploads',
-    summary: 'List sessions, newest first; with `idle`, open ones that no part has reached for so many seconds',
+    summary: 'List sessions, newest first; with `idle_seconds`, open ones that no part has reached for so many seconds',
     auth: 'uploads:read',
     query: ListUploadsQuery,
     responses: { 200: z.extend(pageOf(ListedUpload), { orphaned: z.optional(Orphaned) }) },

@@ -1,5 +1,5 @@
 import type { BatchId, JobId, TenantId } from '../../contract/common.ts';
-import { DomainError, errorHeals } from '../../contract/errors.ts';
+import { DomainError, isRetryable } from '../../contract/errors.ts';
 import type { BusEvent } from '../../contract/events.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
@@ -57,7 +57,7 @@ export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
       await sweepBatch(deps, batch).catch((error: unknown) => {
         // A busy service is so for all, and the feed comes again. What else is wrong with a batch is left to reconcile: the
         // changes of others don't wait for it.
-        if (error instanceof DomainError && errorHeals(error.code)) throw error;
+        if (error instanceof DomainError && isRetryable(error.code)) throw error;
         const { tenant_id, batch_id } = batch;
         deps.log.error('sweep failed', { tenant_id, batch_id, error });
       });

@@ -9,7 +9,7 @@ import type { Key, Table } from '../../platform/ports/table.ts';
 import { LEASE_MS, renewLease } from './leases.ts';
 import { type CheckpointRecord, type JobRecord, readJob } from './records.ts';
 
-/** How often a ticking task looks whether its job still runs. */
+/** How often a task that sends heartbeats looks whether its job still runs. */
 const POLL_MS = 1_000;
 /** A lease is renewed when a third of it has passed. */
 const RENEW_BELOW_MS = (LEASE_MS * 2) / 3;
@@ -47,8 +47,8 @@ export interface Guard {
   readonly timedOut: Promise<never>;
   /** Renews the lease and looks at the job when either is due; throws when the run is to end. */
   check(): Promise<void>;
-  tick(): Promise<void>;
-  /** Does `work` with checks going on beside it, for work that can't tick itself. */
+  heartbeat(): Promise<void>;
+  /** Does `work` with checks going on beside it, for work that can't send heartbeats itself. */
   during<T>(work: () => Promise<T>): Promise<T>;
   /** Keeps a checkpoint by a write that renews the lease, too. */
   keep(checkpoint: CheckpointRecord): Promise<void>;
@@ -115,7 +115,7 @@ export function guardRun(
     signal: controller.signal,
     timedOut,
     check,
-    async tick() {
+    async heartbeat() {
       measureComputing();
       await setImmediate();
       await check();

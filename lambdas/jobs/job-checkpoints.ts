@@ -4,14 +4,14 @@ import { cancelled, type Guard, type TaskDeps } from './guard-run.ts';
 import { type JobCheckpointRecord, type JobRecord, jobCheckpointKey, jobKey } from './records.ts';
 import type { JobCheckpoint, TaskContext } from './task-api.ts';
 
-type JobCheckpoints = Pick<TaskContext<unknown>, 'keepJobCheckpoint' | 'lastJobCheckpoint'>;
+type JobCheckpoints = Pick<TaskContext<unknown>, 'saveJobCheckpoint' | 'lastJobCheckpoint'>;
 
 /** The checkpoints of the job that a task runs in, as the job was read when the run began. */
 export function openJobCheckpoints(deps: TaskDeps, job: JobRecord, folder: string, guard: Guard): JobCheckpoints {
   const { table, objects, clock } = deps;
   let last = job.checkpoint;
   return {
-    async keepJobCheckpoint({ iteration, value, continued }) {
+    async saveJobCheckpoint({ iteration, value, continued }) {
       await guard.check();
       // A new key each time: another runner may be at the same iteration.
       const key = `${folder}/checkpoints/iteration-${iteration}-${clock.newId()}`;

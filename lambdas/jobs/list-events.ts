@@ -11,19 +11,23 @@ const POLL_MS = 250;
 
 interface EventsQuery {
   readonly after?: string | undefined;
-  readonly wait: number;
+  readonly wait_seconds: number;
   readonly limit: number;
 }
 
 /**
- * A job's events after a cursor; `wait`: seconds to wait for one if there is none yet. Waiting ends early when the job
+ * A job's events after a cursor; `wait_seconds`: how long to wait for one if there is none yet. Waiting ends early when the job
  * has ended and all of it has been told.
  */
-export async function listEvents(deps: JobsDeps, job: JobRecord, { after, wait, limit }: EventsQuery) {
+export async function listEvents(
+  deps: JobsDeps,
+  job: JobRecord,
+  { after, wait_seconds: waitSeconds, limit }: EventsQuery,
+) {
   for (let waitedMs = 0; ; waitedMs += POLL_MS) {
     const { items, ended } = await readJobEvents(deps.table, job.tenant_id, job.job_id, { after, limit });
     const cursor = items.at(-1)?.cursor ?? after;
-    if (items.length > 0 || ended || waitedMs >= wait * 1_000)
+    if (items.length > 0 || ended || waitedMs >= waitSeconds * 1_000)
       return { items, ...(cursor === undefined ? {} : { next_cursor: cursor }) };
     await setTimeout(POLL_MS);
   }

@@ -33,7 +33,7 @@ export type JobRecord = {
   readonly max_retries: number;
   readonly created_at: string;
   readonly queued_at?: string;
-  /** When it may be dispatched: `queued_at` or, after a failure that heals, later. */
+  /** When it may be dispatched: `queued_at` or, after a retryable failure, later. */
   readonly due_at?: string;
   readonly started_at?: string;
   readonly cancelling_at?: string;

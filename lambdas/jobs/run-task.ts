@@ -21,7 +21,7 @@ import { artifactKey, type JobRecord } from './records.ts';
 import type { TaskContext, TaskDefinition, WaitDefinition } from './task-api.ts';
 import { addTasks, addUp, checkResult, eachTask, jobSteps, readOutputs, stepOrders, taskId, taskKey } from './tasks.ts';
 
-/** The longest a task may compute without a tick. */
+/** The longest a task may compute without a heartbeat. */
 const MAX_COMPUTING_MS = 500;
 const MAX_MESSAGE_LENGTH = 2_000;
 const MAX_REMEMBERED_JOBS = 100;
@@ -139,7 +139,7 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
   } finally {
     guard.end();
     if (guard.longestComputingMs() > MAX_COMPUTING_MS) {
-      deps.log.error('task computed too long without a tick', {
+      deps.log.error('task computed too long without a heartbeat', {
         ...fields,
         ms: Math.round(guard.longestComputingMs()),
       });
@@ -181,7 +181,7 @@ function createContext(
     services,
     signal: guard.signal,
     remaining: () => Math.max(0, deadline.getTime() - clock.now().getTime()),
-    tick: guard.tick,
+    heartbeat: guard.heartbeat,
     count: (measures) => addUp(counts, measures),
     gauge: (measures) => void Object.assign(gauges, measures),
     async addTasks(tasks) {

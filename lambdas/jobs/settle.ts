@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { TenantId } from '../../contract/common.ts';
-import { errorHeals } from '../../contract/errors.ts';
+import { isRetryable } from '../../contract/errors.ts';
 import type { JobError } from '../../contract/jobs.ts';
 import { MAX_CONTINUATION_BYTES, MAX_LEGS } from '../../contract/limits.ts';
 import type { Value } from '../../platform/ports/table.ts';
@@ -135,7 +135,7 @@ async function endJob(deps: JobsDeps, job: JobRecord, execution: Execution): Pro
 }
 
 async function failJob(deps: JobsDeps, job: JobRecord, error: JobError, retryAfterSeconds = 0): Promise<boolean> {
-  const again = errorHeals(error.code) && job.retry_count < job.max_retries;
+  const again = isRetryable(error.code) && job.retry_count < job.max_retries;
   const { set, remove } = newAttempt(job);
   const asked = Math.min(retryAfterSeconds, MAX_RETRY_AFTER_SECONDS) * 1_000;
   const due = deps.clock.now().getTime() + Math.max(asked, FIRST_RETRY_DELAY_MS * 2 ** job.retry_count);

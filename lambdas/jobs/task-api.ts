@@ -27,7 +27,7 @@ export interface TaskContext<Input> {
    * To be awaited at least every 500 ms of computing: yields, renews the lease, looks whether the job still runs.
    * Throws `JobCancelledError` or `LeaseLostError` when the run is to end.
    */
-  tick(): Promise<void>;
+  heartbeat(): Promise<void>;
   /** Adds to measures of the job's own, such as `{rows: 1000}`; counted once, when the task completes. */
   count(measures: Readonly<Record<string, number>>): void;
   /** Sets measures of the job's own, such as `{mean_return: 12.5}`; when the task completes, they take the place of earlier ones. */
@@ -55,7 +55,7 @@ export interface TaskContext<Input> {
   once<T extends Value>(name: string, effect: Effect<T>, options?: OnceOptions<T>): Promise<T>;
   /**
    * Keeps a value for the next run of this task, in place of the one before: at most 64 MiB of JSON. It outlives failures,
-   * cancellations and retries, and is dropped when the task completes. Renews the lease, and throws as `tick` does.
+   * cancellations and retries, and is dropped when the task completes. Renews the lease, and throws as `heartbeat` does.
    */
   checkpoint(value: Value): Promise<void>;
   /** The value that this run or an earlier one of this task has kept last; undefined if there is none. */
@@ -65,7 +65,7 @@ export interface TaskContext<Input> {
    * stays as long as the job does. A later attempt begins there: its execution gets `continued`, at most 32 KiB, beside `job`.
    * What came before `continued` is not run again, so all of it but this task must be completed.
    */
-  keepJobCheckpoint(checkpoint: JobCheckpoint & { readonly continued: Value }): Promise<void>;
+  saveJobCheckpoint(checkpoint: JobCheckpoint & { readonly continued: Value }): Promise<void>;
   /** The last that was kept, by this run or before it began; undefined if there is none, or it is damaged. */
   lastJobCheckpoint(): Promise<JobCheckpoint | undefined>;
   /** Stores a file that the job's user gets; the same name again replaces it. `name`: `a-z 0-9 . - _`, up to 128. */

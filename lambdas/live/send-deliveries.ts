@@ -104,7 +104,7 @@ async function attempt(deps: WebhookDeps, delivery: DeliveryRecord, webhook: Web
   const outcome = await send(deps, webhook, delivery, began);
   const made: DeliveryAttempt = {
     at: began.toISOString(),
-    milliseconds: clock.now().getTime() - began.getTime(),
+    duration_ms: clock.now().getTime() - began.getTime(),
     ...outcome,
   };
   const ok = outcome.status !== undefined && outcome.status >= 200 && outcome.status < 300;

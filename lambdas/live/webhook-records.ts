@@ -15,6 +15,9 @@ export type WebhookRecord = {
   readonly failing_since?: string;
 };
 
+/** An attempt as it is stored; older rows have `milliseconds` instead of `duration_ms`. */
+type AttemptRecord = DeliveryAttempt | (Omit<DeliveryAttempt, 'duration_ms'> & { readonly milliseconds: number });
+
 /** A message to a webhook, as it is kept. */
 export type DeliveryRecord = {
   readonly tenant_id: TenantId;
@@ -28,7 +31,7 @@ export type DeliveryRecord = {
   readonly tries: number;
   /** Of a pending one, epoch milliseconds: when it is to be tried, or, while it is, when somebody else may. */
   readonly due_at?: number;
-  readonly attempts: readonly DeliveryAttempt[];
+  readonly attempts: readonly AttemptRecord[];
   readonly body: string;
 };
 
@@ -70,6 +73,12 @@ export function webhookView({ webhook_id, ...webhook }: WebhookRecord): Webhook 
   return { id: webhook_id, url, events: [...events], description, enabled, created_at, failing_since };
 }
 
+function attemptView(attempt: AttemptRecord): DeliveryAttempt {
+  if ('duration_ms' in attempt) return attempt;
+  const { milliseconds, ...rest } = attempt;
+  return { ...rest, duration_ms: milliseconds };
+}
+
 export function deliveryView({ delivery_id, webhook_id, due_at, body, ...delivery }: DeliveryRecord): WebhookDelivery {
   const { type, state, created_at, delivered_at, attempts } = delivery;
   return {
@@ -80,7 +89,7 @@ export function deliveryView({ delivery_id, webhook_id, due_at, body, ...deliver
     created_at,
     next_attempt_at: due_at === undefined ? undefined : new Date(due_at).toISOString(),
     delivered_at,
-    attempts: [...attempts],
+    attempts: attempts.map(attemptView),
     payload: JSON.parse(body) as unknown,
   };
 }

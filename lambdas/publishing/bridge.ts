@@ -4,12 +4,12 @@ import { DomainError } from '../../contract/errors.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import { DEFAULT_URL_SECONDS } from '../../contract/limits.ts';
 import {
-  type AccountId,
   BRIDGE_RESULTS,
   type BridgeAnswer,
   BridgeCommand,
   type BridgeCommandType,
   type CommandId,
+  type MarketplaceAccountId,
   type ProductId,
 } from '../../contract/publishing.ts';
 import type { Item, Table, Value } from '../../platform/ports/table.ts';
@@ -46,7 +46,7 @@ export interface CommandToSend {
   readonly attempt: number;
   /** The task's id in its job: a task sends one command. */
   readonly task: string;
-  readonly accountId: AccountId;
+  readonly accountId: MarketplaceAccountId;
   readonly productId: ProductId;
   readonly type: BridgeCommandType;
   readonly payload: Readonly<Record<string, Value>>;
@@ -112,7 +112,10 @@ function waiting(commandId: CommandId): DomainError {
 
 function bridgeError({ error }: CommandRecord): DomainError {
   const message = `the bridge: ${error?.message}`;
-  return new DomainError(error?.heals ? 'MarketplaceUnavailableError' : 'ListingRefusedError', message);
+  return new DomainError(
+    (error?.retryable ?? error?.heals) ? 'MarketplaceUnavailableError' : 'ListingRefusedError',
+    message,
+  );
 }
 
 /** Puts the job's open commands into the queue for bridges, with the token of the state that waits for an answer. */
@@ -139,8 +142,8 @@ export async function queueCommands(
 
 interface CommandsQuery {
   readonly after?: string | undefined;
-  readonly account_id?: AccountId | undefined;
-  readonly wait: number;
+  readonly account_id?: MarketplaceAccountId | undefined;
+  readonly wait_seconds: number;
   readonly limit: number;
 }
 
@@ -154,7 +157,7 @@ interface Taken {
  * what another bridge has been given, or what is about the same listing, unless that bridge was not heard of for 20 s.
  */
 export async function listCommands(deps: PublishingDeps, tenantId: TenantId, query: CommandsQuery): Promise<Taken> {
-  const end = performance.now() + query.wait * 1_000;
+  const end = performance.now() + query.wait_seconds * 1_000;
   for (;;) {
     const taken = await takeCommands(deps, tenantId, query);
     if (taken.items.length > 0 || performance.now() + POLL_MS > end) return taken;

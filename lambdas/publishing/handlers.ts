@@ -1,8 +1,13 @@
 import type { Handlers } from '../runtime/api.ts';
 import { listNewest } from '../runtime/listing.ts';
-import { createAccount, deleteAccount, getAccount, renewCredentials } from './accounts.ts';
 import { answerCommand, heartbeatCommand, listCommands } from './bridge.ts';
 import type { PublishingDeps } from './deps.ts';
+import {
+  createMarketplaceAccount,
+  deleteMarketplaceAccount,
+  getMarketplaceAccount,
+  renewMarketplaceCredentials,
+} from './marketplace-accounts.ts';
 import { createProduct, deleteProduct, getProduct } from './products.ts';
 import { accountListPk, asAccount, asProduct, productListPk } from './records.ts';
 
@@ -30,27 +35,27 @@ export function createPublishingHandlers(deps: PublishingDeps): Handlers<'publis
       return { status: 204 };
     },
 
-    async createAccount({ caller, body }) {
-      return { status: 201, body: await createAccount(deps, caller.tenantId, body) };
+    async createMarketplaceAccount({ caller, body }) {
+      return { status: 201, body: await createMarketplaceAccount(deps, caller.tenantId, body) };
     },
 
-    async listAccounts({ caller, query }) {
+    async listMarketplaceAccounts({ caller, query }) {
       const list = { pk: accountListPk(caller.tenantId), asked: query, parse: asAccount };
       const { items, next } = await listNewest(deps.table, list);
       return { status: 200, body: { items, ...next } };
     },
 
-    async getAccount({ caller, params }) {
-      return { status: 200, body: await getAccount(deps, caller.tenantId, params.account_id) };
+    async getMarketplaceAccount({ caller, params }) {
+      return { status: 200, body: await getMarketplaceAccount(deps, caller.tenantId, params.account_id) };
     },
 
-    async renewCredentials({ caller, params, body }) {
-      await renewCredentials(deps, caller.tenantId, params.account_id, body.credentials);
+    async renewMarketplaceCredentials({ caller, params, body }) {
+      await renewMarketplaceCredentials(deps, caller.tenantId, params.account_id, body.credentials);
       return { status: 204 };
     },
 
-    async deleteAccount({ caller, params }) {
-      await deleteAccount(deps, caller.tenantId, params.account_id);
+    async deleteMarketplaceAccount({ caller, params }) {
+      await deleteMarketplaceAccount(deps, caller.tenantId, params.account_id);
       return { status: 204 };
     },
 

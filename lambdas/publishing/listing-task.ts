@@ -82,11 +82,11 @@ function openSession(
     timeoutSeconds: marketplaces.timeout_seconds,
     signal: ctx.signal,
     remaining: ctx.remaining,
-    tick: ctx.tick,
+    heartbeat: ctx.heartbeat,
     redact: (text) => session.redact(text),
   });
   const name = secretName(ctx.tenantId, account.id);
-  const session = createSession({ secrets, clock, send, tick: ctx.tick, secretName: name, ...auth });
+  const session = createSession({ secrets, clock, send, heartbeat: ctx.heartbeat, secretName: name, ...auth });
   return session;
 }
 

@@ -1,11 +1,11 @@
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import { AccountId, type CreateProduct, type Product, ProductId } from '../../contract/publishing.ts';
+import { type CreateProduct, MarketplaceAccountId, type Product, ProductId } from '../../contract/publishing.ts';
 import type { Item, Table, Write } from '../../platform/ports/table.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { validationError } from '../runtime/validation.ts';
-import { getAccount } from './accounts.ts';
 import type { PublishingDeps } from './deps.ts';
+import { getMarketplaceAccount } from './marketplace-accounts.ts';
 import { asProduct, productKey, productListPk } from './records.ts';
 
 interface CreateProductInput {
@@ -81,7 +81,7 @@ export async function completePublishingInput(
   tenantId: TenantId,
   input: Record<string, unknown>,
 ): Promise<Record<string, unknown>> {
-  const account = await getAccount({ table }, tenantId, AccountId.parse(input.account_id));
+  const account = await getMarketplaceAccount({ table }, tenantId, MarketplaceAccountId.parse(input.account_id));
   const product = await getProduct({ table }, tenantId, ProductId.parse(input.product_id));
   const problem = (field: string, text: string) => validationError([{ field: `input.${field}`, problem: text }]);
   if (input.marketplace !== undefined && input.marketplace !== account.marketplace)

@@ -1,10 +1,10 @@
 import type { JobId, TenantId } from '../../contract/common.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import {
-  type AccountId,
   type BridgeCommandType,
   type CommandId,
   MarketplaceAccount,
+  type MarketplaceAccountId,
   Product,
   type ProductId,
 } from '../../contract/publishing.ts';
@@ -25,7 +25,7 @@ export const accountListPk = (tenantId: TenantId) => `T#${tenantId}#ACCOUNTS`;
 /** A product on an account. */
 export interface Listing {
   readonly tenantId: TenantId;
-  readonly accountId: AccountId;
+  readonly accountId: MarketplaceAccountId;
   readonly productId: ProductId;
 }
 
@@ -36,7 +36,8 @@ export const listingKey = ({ tenantId, accountId, productId }: Listing): Key => 
 });
 
 /** Where an account's credentials are. */
-export const secretName = (tenantId: TenantId, accountId: AccountId) => `marketplaces/${tenantId}/${accountId}`;
+export const secretName = (tenantId: TenantId, accountId: MarketplaceAccountId) =>
+  `marketplaces/${tenantId}/${accountId}`;
 
 /** What is kept is what the API shows, beside its keys. */
 export const asProduct = (item: Item): Product => Product.parse(item);
@@ -46,7 +47,7 @@ export const asAccount = (item: Item): MarketplaceAccount => MarketplaceAccount.
 export type CommandRecord = {
   readonly command_id: CommandId;
   readonly job_id: JobId;
-  readonly account_id: AccountId;
+  readonly account_id: MarketplaceAccountId;
   readonly product_id: ProductId;
   readonly type: BridgeCommandType;
   /** What the API shows of it, but for an image's URL. */
@@ -60,7 +61,8 @@ export type CommandRecord = {
   readonly begun_at?: string;
   readonly created_at: string;
   readonly result?: Readonly<Record<string, Value>>;
-  readonly error?: { readonly message: string; readonly heals: boolean };
+  /** Older rows have `heals` instead of `retryable`. */
+  readonly error?: { readonly message: string; readonly retryable?: boolean; readonly heals?: boolean };
   /** Of the state that waits for the answer, and its place in the queue; missing while none waits. */
   readonly token?: string;
   readonly cursor?: string;

@@ -72,16 +72,16 @@ export async function readUploadEvents(
   return { items, ended: upload !== undefined && hasEnded(upload.state) && last === cursorOf(revisionOf(upload)) };
 }
 
-/** `wait`: seconds to wait for an event if there is none yet. Waiting ends early when the session has ended and that was told. */
+/** `wait_seconds`: how long to wait for an event if there is none yet. Waiting ends early when the session has ended and that was told. */
 export async function listUploadEvents(
   { table }: { table: Table },
   { tenant_id, upload_id }: UploadRecord,
-  { after, wait, limit }: { after?: string | undefined; wait: number; limit: number },
+  { after, wait_seconds: waitSeconds, limit }: { after?: string | undefined; wait_seconds: number; limit: number },
 ) {
   for (let waitedMs = 0; ; waitedMs += POLL_MS) {
     const { items, ended } = await readUploadEvents(table, tenant_id, upload_id, { after, limit });
     const cursor = items.at(-1)?.cursor ?? after;
-    if (items.length > 0 || ended || waitedMs >= wait * 1_000)
+    if (items.length > 0 || ended || waitedMs >= waitSeconds * 1_000)
       return { items, ...(cursor === undefined ? {} : { next_cursor: cursor }) };
     await setTimeout(POLL_MS);
   }

@@ -69,8 +69,8 @@ export function createUploadsHandlers(deps: UploadsApiDeps): Handlers<'uploads'>
     },
 
     async listUploads({ caller, query }) {
-      if (query.idle !== undefined) {
-        const { items, next } = await listIdle(deps, caller.tenantId, { ...query, idle: query.idle });
+      if (query.idle_seconds !== undefined) {
+        const { items, next } = await listIdle(deps, caller.tenantId, { ...query, idleSeconds: query.idle_seconds });
         return { status: 200, body: { items: items.map(idleView), ...next, orphaned: orphanedBy(items) } };
       }
       const now = deps.clock.now();

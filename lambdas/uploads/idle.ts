@@ -16,13 +16,13 @@ export interface IdleUpload {
   readonly receivedBytes: number;
 }
 
-/** A tenant's open sessions that no part has reached for `idle` seconds. A page may be shorter than asked for, or empty. */
+/** A tenant's open sessions that no part has reached for `idleSeconds`. A page may be shorter than asked for, or empty. */
 export async function listIdle(
   deps: UploadsDeps,
   tenantId: TenantId,
-  { idle, limit, cursor }: { idle: number; limit: number; cursor?: string | undefined },
+  { idleSeconds, limit, cursor }: { idleSeconds: number; limit: number; cursor?: string | undefined },
 ): Promise<{ items: IdleUpload[]; next: { next_cursor?: string } }> {
-  const before = new Date(deps.clock.now().getTime() - idle * 1_000);
+  const before = new Date(deps.clock.now().getTime() - idleSeconds * 1_000);
   const asked = { limit: Math.min(limit, MAX_LOOKED_AT), cursor };
   const isOld = ({ state, created_at }: UploadRecord) => state === 'open' && Date.parse(created_at) <= before.getTime();
   const list = { pk: uploadListPk(tenantId), asked, parse: asUpload };

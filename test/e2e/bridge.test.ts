@@ -36,7 +36,7 @@ async function stopBridge({ child, done }: RunningCli): Promise<void> {
 /** The next command, waited for. */
 async function nextCommand(client: Millrace, type: BridgeCommand['type']): Promise<BridgeCommand> {
   return until(`a command ${type}`, async () => {
-    const { items } = await client.bridge.commands({ wait: 5 });
+    const { items } = await client.bridge.commands({ wait_seconds: 5 });
     return items.find((command) => command.type === type);
   });
 }
@@ -162,7 +162,7 @@ describe.concurrent("a seller's bridge", () => {
     expect(bridge.child.exitCode).toBe(null);
     await stopBridge(bridge);
     const { events, stderr } = await bridge.done;
-    expect(events).toMatchObject([{ type: 'command', error: { heals: false } }]);
+    expect(events).toMatchObject([{ type: 'command', error: { retryable: false } }]);
     expect(stderr).toContain(reason);
     const mended = startBridge(folder, shop);
     await client.jobs.retry(failed.id);

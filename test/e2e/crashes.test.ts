@@ -55,7 +55,7 @@ async function createJob({ jobs }: Millrace, input: Record<string, unknown>): Pr
 }
 
 const healing: Story = async (client) => {
-  const id = await createJob(client, { items: 2, fail_item: 1, heals: true });
+  const id = await createJob(client, { items: 2, fail_item: 1, retryable: true });
   const ended = await client.jobs.wait(id);
   expect([ended.state, ended.attempt, ended.retry_count]).toEqual(['completed', 2, 1]);
 };

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Job, Millrace, memoryStateStore } from '../../client/index.ts';
-import { errorHeals } from '../../contract/errors.ts';
+import { isRetryable } from '../../contract/errors.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { type Crash, startCrashingServer } from '../support/crashing-server.ts';
@@ -20,7 +20,7 @@ const root = target.workspace ?? '';
 const numRuns = Number(process.env.STORM_RUNS ?? 1);
 const jobsPerRun = Number(process.env.STORM_JOBS ?? 30);
 
-const fate = fc.constantFrom('heals', 'fails', 'throws', 'exits' as const);
+const fate = fc.constantFrom('retries', 'fails', 'throws', 'exits' as const);
 const job = fc.record({
   /** For each item what becomes of its first runs: for most of them nothing. */
   fates: fc.array(fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, fc.array(fate, { minLength: 1, maxLength: 2 })), {
@@ -78,9 +78,9 @@ function checkOutcome({ fates, maxRetries, cancelAfter }: JobPlan, ended: Job): 
     expect(ended.progress.detail).toEqual({ items: fates.length });
   } else {
     const code = ended.error?.code ?? '';
-    const fated = { ServiceBusyError: 'heals', InputDataError: 'fails', InternalError: 'throws' }[code];
+    const fated = { ServiceBusyError: 'retries', InputDataError: 'fails', InternalError: 'throws' }[code];
     expect(told, JSON.stringify(ended.error)).toContain(fated);
-    if (errorHeals(code)) expect(ended.retry_count).toBe(maxRetries);
+    if (isRetryable(code)) expect(ended.retry_count).toBe(maxRetries);
   }
 }
 

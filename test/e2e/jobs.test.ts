@@ -158,9 +158,9 @@ describe('jobs', () => {
   });
 
   // These wait for retries and legs most of their time: so they wait together.
-  it.concurrent('M8 retries a failure that heals by itself, and tells how often', { timeout: TIMEOUT }, async () => {
+  it.concurrent('M8 retries a retryable failure by itself, and says how often', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
-    const job = await client.jobs.run('drill', { items: 3, fail_item: 1, heals: true, mended_in: 2 });
+    const job = await client.jobs.run('drill', { items: 3, fail_item: 1, retryable: true, fixed_in: 2 });
     expect(job).toMatchObject({ state: 'completed', retry_count: 1, attempt: 2 });
   });
 
@@ -168,7 +168,7 @@ describe('jobs', () => {
     timeout: TIMEOUT,
   }, async () => {
     const { client } = await newTenant();
-    const input = { items: 2, fail_item: 1, heals: true, mended_in: 4 };
+    const input = { items: 2, fail_item: 1, retryable: true, fixed_in: 4 };
     const events: JobEvent[] = [];
     const job = await client.jobs.run('drill', input, { maxRetries: 2, onEvent: (event) => events.push(event) });
     expect(job).toMatchObject({ state: 'failed', retry_count: 2, attempt: 3, error: { code: 'ServiceBusyError' } });

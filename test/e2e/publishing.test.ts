@@ -168,7 +168,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     const refused = await run();
     expect(refused).toMatchObject({ state: 'failed', error: { code: 'CredentialsRefusedError' } });
     const { refresh_token } = await seller.consent();
-    await client.accounts.renewCredentials(accountId, { ...seller.credentials, refresh_token });
+    await client.marketplaceAccounts.renewCredentials(accountId, { ...seller.credentials, refresh_token });
     await client.jobs.retry(refused.id);
     expect((await client.jobs.wait(refused.id)).state).toBe('completed');
   });
@@ -224,7 +224,7 @@ describe.concurrent('publishing', () => {
     expect(await callsOf(seller, 'ebay.createImageFromFile')).toBe(6);
   });
 
-  it('M8 fails for good after three retries of what never heals, and is a dead letter', {
+  it('M8 fails for good after three retries of what never succeeds, and is a dead letter', {
     timeout: TIMEOUT,
   }, async () => {
     const { tenant, seller, accountId, product } = await openShop('ebay');
@@ -281,12 +281,15 @@ describe.concurrent('publishing', () => {
     ]);
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 404));
     expect((await client.products.list()).items.map(({ id }) => id)).toEqual([own]);
-    expect((await client.accounts.list()).items.map(({ id }) => id)).toEqual([mine.accountId]);
+    expect((await client.marketplaceAccounts.list()).items.map(({ id }) => id)).toEqual([mine.accountId]);
     const [file] = (await theirs.tenant.client.products.get(product_id)).image_file_ids;
     const stolen = { ...(await client.products.get(own)), image_file_ids: [file ?? ''] };
     const { id: _id, created_at: _at, ...body } = stolen;
     await expect(client.products.create(body)).rejects.toMatchObject({ code: 'FileNotFoundError' });
-    const told = JSON.stringify([await client.accounts.list(), await client.accounts.get(mine.accountId)]);
+    const told = JSON.stringify([
+      await client.marketplaceAccounts.list(),
+      await client.marketplaceAccounts.get(mine.accountId),
+    ]);
     const { client_secret, refresh_token } = mine.seller.credentials;
     for (const secret of [client_secret, refresh_token]) expect(told).not.toContain(secret);
   });
@@ -297,10 +300,10 @@ describe.concurrent('publishing', () => {
     const input = { product_id: await product(1), account_id: accountId };
     await client.products.delete(input.product_id);
     await expect(client.jobs.create('publishing', input)).rejects.toMatchObject({ code: 'ProductNotFoundError' });
-    await client.accounts.delete(accountId);
-    await expect(client.accounts.get(accountId)).rejects.toBeInstanceOf(MillraceError);
+    await client.marketplaceAccounts.delete(accountId);
+    await expect(client.marketplaceAccounts.get(accountId)).rejects.toBeInstanceOf(MillraceError);
     await expect(client.jobs.create('publishing', { ...input, marketplace: 'ebay' })).rejects.toMatchObject({
-      code: 'AccountNotFoundError',
+      code: 'MarketplaceAccountNotFoundError',
     });
   });
 });

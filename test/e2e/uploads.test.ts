@@ -253,7 +253,7 @@ describe('uploading', () => {
     const { upload, parts } = init.body;
     const [part] = parts;
     await fetch(part.url, { method: 'PUT', headers: part.headers, body: new Uint8Array(part.size_bytes) });
-    const list = () => client.uploads.list({ state: 'open', idle: 1 });
+    const list = () => client.uploads.list({ state: 'open', idle_seconds: 1 });
     const page = await until('the session is idle', async () => {
       const now = await list();
       return now.items.length > 0 ? now : undefined;
@@ -262,13 +262,13 @@ describe('uploading', () => {
       { id: upload.id, received_bytes: part.size_bytes, last_activity_at: expect.any(String) },
     ]);
     expect(page.orphaned).toMatchObject({ sessions: 1, bytes: part.size_bytes });
-    const listed = await runCli(await tempFolder(), { apiKey }, 'ls', '--idle', '1');
+    const listed = await runCli(await tempFolder(), { apiKey }, 'ls', '--idle-seconds', '1');
     expect(listed.events).toMatchObject([
       { type: 'upload', upload: { id: upload.id } },
       { type: 'orphaned', orphaned: page.orphaned },
     ]);
-    const wrong = await call('GET', '/uploads?idle=1', { apiKey });
-    expect([wrong.status, wrong.body.details.problems]).toMatchObject([400, [{ field: 'idle' }]]);
+    const wrong = await call('GET', '/uploads?idle_seconds=1', { apiKey });
+    expect([wrong.status, wrong.body.details.problems]).toMatchObject([400, [{ field: 'idle_seconds' }]]);
     await client.uploads.abort(upload.id);
     expect((await list()).items).toEqual([]);
   });

@@ -330,11 +330,11 @@ describe('files', () => {
       const orphaned = { sessions: 1, bytes: 100 * 2 ** 30, usd_per_month: 2.3 };
       return { body: { items, orphaned, ...(!url.searchParams.has('cursor') && { next_cursor: 'more' }) } };
     };
-    const { stdout } = await run(['ls', '--idle', '3600', '--limit', '1']);
-    expect(queries).toEqual(['?state=open&idle=3600', '?state=open&idle=3600&cursor=more']);
+    const { stdout } = await run(['ls', '--idle-seconds', '3600', '--limit', '1']);
+    expect(queries).toEqual(['?state=open&idle_seconds=3600', '?state=open&idle_seconds=3600&cursor=more']);
     const [, row, ...summary] = stdout.split('\n');
     expect(summary).toEqual(['sessions: 2, received: 200 GiB, about 4.60 USD a month', '']);
-    expect((await run(['--json', 'ls', '--idle', '3600'])).events().at(-1)).toEqual({
+    expect((await run(['--json', 'ls', '--idle-seconds', '3600'])).events().at(-1)).toEqual({
       type: 'orphaned',
       orphaned: { sessions: 2, bytes: 200 * 2 ** 30, usd_per_month: 4.6 },
     });
@@ -480,7 +480,7 @@ describe('bridge', () => {
     };
     const program = "process.stderr.write('x'.repeat(1999) + '😀'); process.exitCode = 1";
     await run(['bridge', '--journal', join(folder, 'journal'), '--', process.execPath, '-e', program]);
-    expect(answers).toEqual([{ error: { message: `${'x'.repeat(1_999)}\ufffd`, heals: false } }]);
+    expect(answers).toEqual([{ error: { message: `${'x'.repeat(1_999)}\ufffd`, retryable: false } }]);
   });
 
   it('answers a command whose program prints no result with an error that says so, and goes on', async () => {
@@ -505,11 +505,11 @@ describe('bridge', () => {
       const items = ids.slice(at, at + 1).map((id) => ({ id, type: 'upload_image' }));
       return { body: { items, next_cursor: String(at + items.length) } };
     };
-    const answered = new Map<string, { result?: unknown; error?: { message: string; heals: boolean } }>();
+    const answered = new Map<string, { result?: unknown; error?: { message: string; retryable: boolean } }>();
     const child = start(['--json', 'bridge', '--journal', 'journal', '--', process.execPath, '-e', program]);
     for (const id of ids) {
       server.answers[`POST /bridge/commands/${id}/answer`] = (_url, body) => {
-        const answer = body as { result?: { photo_id?: string }; error?: { message: string; heals: boolean } };
+        const answer = body as { result?: { photo_id?: string }; error?: { message: string; retryable: boolean } };
         if (answer.result && !answer.result.photo_id) {
           return { status: 400, body: { error: 'ValidationError', message: 'result is not valid', details: {} } };
         }
@@ -520,7 +520,7 @@ describe('bridge', () => {
     }
     const { exit, events, stderr } = await finish(child);
     expect(exit).toBe(130);
-    const error = (message: string) => ({ error: { message, heals: false } });
+    const error = (message: string) => ({ error: { message, retryable: false } });
     expect([...answered]).toEqual([
       ['cmd_null', error('the program printed no JSON object')],
       ['cmd_list', error('the program printed no JSON object')],

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ROUTES } from '../../client/api.ts';
 import { type JobEvent, Millrace, MillraceError, memoryStateStore, paginate } from '../../client/index.ts';
-import { mayHeal, Retries } from '../../client/retry.ts';
+import { mayRetry, Retries } from '../../client/retry.ts';
 import { routes } from '../../contract/routes.ts';
 import { type ScriptedServer, startScriptedServer, TEST_KEY } from '../support/scripted-server.ts';
 
@@ -106,8 +106,8 @@ describe('retries', () => {
     ['UnexpectedAnswerError', 200, false],
     ['ValidationError', 400, false],
     ['AbortedError', undefined, false],
-  ] as const)('%s with status %s may heal: %s', (code, status, heals) => {
-    expect(mayHeal(new MillraceError(code, '', { ...(status && { status }) }))).toBe(heals);
+  ] as const)('%s with status %s may be retried: %s', (code, status, retryable) => {
+    expect(mayRetry(new MillraceError(code, '', { ...(status && { status }) }))).toBe(retryable);
   });
 
   it('waits as long as the server asks', async () => {

@@ -8,7 +8,9 @@ import { WEBHOOK_EVENTS, type WebhookDelivery } from '../../contract/webhooks.ts
 import { isPublicAddress } from '../../lambdas/live/post-safely.ts';
 import { tellEvents } from '../../lambdas/live/queue-deliveries.ts';
 import { sendDue, sendNew } from '../../lambdas/live/send-deliveries.ts';
-import { type LiveWorld, openLiveWorld, otherTenant } from '../support/live-world.ts';
+import { deliveriesPk } from '../../lambdas/live/webhook-records.ts';
+import type { Key } from '../../platform/ports/table.ts';
+import { type LiveWorld, openLiveWorld, otherTenant, tenant } from '../support/live-world.ts';
 import { type ReceivedMessage, startWebhookReceiver, type WebhookReceiver } from '../support/webhook-receiver.ts';
 
 const job = JobId.parse('job_01J00000000000000000000000');
@@ -65,6 +67,17 @@ describe('a webhook', () => {
     expect(() => verify('whsec_bm90IHRoZSBzZWNyZXQgYXQgYWxs', message)).toThrow();
   });
 
+  test('shows how long each attempt took, also of a row that was written with the old name', async () => {
+    const { id } = await create();
+    await tell(world.jobEvent(job, 'completed'));
+    const [made] = (await deliveries(id))[0]?.attempts ?? [];
+    expect(made?.duration_ms).toBeGreaterThanOrEqual(0);
+    const { items } = await world.deps.table.query({ pk: deliveriesPk(tenant, id), limit: 1 });
+    const old = { at: world.clock.now().toISOString(), milliseconds: 12, status: 204 };
+    await world.deps.table.write({ op: 'update', key: items[0] as Key, set: { attempts: [old] } });
+    expect((await deliveries(id))[0]?.attempts).toEqual([{ at: old.at, duration_ms: 12, status: 204 }]);
+  });
+
   test('is tried again with longer and longer pauses, and has failed after the last', async () => {
     const { id } = await create();
     receiver.statuses.push(...Array(20).fill(500));
@@ -93,7 +106,7 @@ describe('a webhook', () => {
     expect(body?.failing_since).toBeDefined();
   });
 
-  test('that fails holds up no new messages: they wait for the schedule, and a success heals it', async () => {
+  test('that fails holds up no new messages: they wait for the schedule, and a success ends that', async () => {
     const { id } = await create();
     receiver.statuses.push(503);
     await tell(world.jobEvent(job, 'running'));

@@ -37,19 +37,19 @@ const status =
     response.writeHead(code, headers).end(JSON.stringify(body));
 
 function open(more: Partial<HttpOptions> = {}) {
-  let ticks = 0;
+  let heartbeats = 0;
   const send = createSend({
     marketplace: 'eBay',
     timeoutSeconds: 10,
     signal: new AbortController().signal,
     remaining: () => 300_000,
-    tick: async () => {
-      ticks += 1;
+    heartbeat: async () => {
+      heartbeats += 1;
     },
     redact: (text) => text.replaceAll('hidden', '…'),
     ...more,
   });
-  return { get: () => send({ method: 'GET', url }), ticks: () => ticks };
+  return { get: () => send({ method: 'GET', url }), heartbeats: () => heartbeats };
 }
 
 function catchError(run: () => unknown): Error {
@@ -92,14 +92,14 @@ describe('a request to a marketplace', () => {
     },
   );
 
-  test('waits for the seconds of Retry-After, and ticks meanwhile', async () => {
+  test('waits for the seconds of Retry-After, and sends heartbeats meanwhile', async () => {
     answers.push(status(429, {}, { 'retry-after': '1' }));
-    const { get, ticks } = open();
+    const { get, heartbeats } = open();
     const started = Date.now();
     expect((await get()).status).toBe(200);
     // Timers may be a millisecond early.
     expect(Date.now() - started).toBeGreaterThan(990);
-    expect(ticks()).toBeGreaterThan(0);
+    expect(heartbeats()).toBeGreaterThan(0);
   });
 
   test('takes Retry-After as a date, too', async () => {
@@ -151,7 +151,7 @@ describe('a request to a marketplace', () => {
 });
 
 describe("an account's session", () => {
-  function openSession(secret: object, { keep = async () => {}, tick = () => {} } = {}) {
+  function openSession(secret: object, { keep = async () => {}, heartbeat = () => {} } = {}) {
     const clock = new TestClock();
     const kept = { text: JSON.stringify(secret) };
     const send = createSend({
@@ -159,7 +159,7 @@ describe("an account's session", () => {
       timeoutSeconds: 10,
       signal: new AbortController().signal,
       remaining: () => 300_000,
-      tick: async () => {},
+      heartbeat: async () => {},
       redact: (text) => text,
     });
     const session = createSession({
@@ -174,7 +174,7 @@ describe("an account's session", () => {
       secretName: 'account',
       clock,
       send,
-      tick: async () => tick(),
+      heartbeat: async () => heartbeat(),
       refreshRequest: ({ refresh_token }) => ({ method: 'POST', url, form: new URLSearchParams({ refresh_token }) }),
       headers: (_credentials, token) => ({ authorization: `Bearer ${token}` }),
     });
@@ -211,10 +211,10 @@ describe("an account's session", () => {
     expect(asked.at(-1)).toBe('Bearer theirs');
   });
 
-  test('waits for the token that another task has got and not kept yet, and ticks meanwhile', async () => {
+  test('waits for the token that another task has got and not kept yet, and sends heartbeats meanwhile', async () => {
     // It is kept when the other has looked for it and waits.
-    const ticked = Promise.withResolvers<void>();
-    const { session, stored } = openSession(credentials, { keep: () => ticked.promise, tick: ticked.resolve });
+    const beaten = Promise.withResolvers<void>();
+    const { session, stored } = openSession(credentials, { keep: () => beaten.promise, heartbeat: beaten.resolve });
     // Both ask with the same refresh token, which counts once.
     answers.push(tokens('a1', 'r1'), status(400, { error: 'invalid_grant' }));
     await Promise.all([session.send({ method: 'GET', url }), session.send({ method: 'GET', url })]);

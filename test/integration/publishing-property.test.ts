@@ -7,8 +7,8 @@ import { MarketplaceSettings } from '../../contract/publishing.ts';
 import { publishing } from '../../contract/workflows.ts';
 import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
-import { createAccount } from '../../lambdas/publishing/accounts.ts';
 import type { PublishingDeps, PublishingServices } from '../../lambdas/publishing/deps.ts';
+import { createMarketplaceAccount } from '../../lambdas/publishing/marketplace-accounts.ts';
 import { completePublishingInput, createProduct } from '../../lambdas/publishing/products.ts';
 import { task as createListing } from '../../lambdas/publishing/tasks/create-listing.ts';
 import { task as publish } from '../../lambdas/publishing/tasks/publish.ts';
@@ -88,7 +88,7 @@ async function openShop(marketplace: 'ebay' | 'etsy') {
   });
   await world.objects.put({ key: image.object_key, body: PNG, contentType: image.content_type });
   const deps = { ...world.deps, table, secrets } as unknown as PublishingDeps;
-  const account = await createAccount(deps, tenant, accountOf(marketplace, seller.credentials));
+  const account = await createMarketplaceAccount(deps, tenant, accountOf(marketplace, seller.credentials));
   const { product } = await createProduct(deps, { tenantId: tenant, body: productOf });
   const services: PublishingServices = { table, secrets, clock: world.clock, marketplaces };
   let runners = 0;

@@ -212,9 +212,9 @@ export async function patiently<T>(ask: () => Promise<T>): Promise<T> {
       try {
         return { answer: await ask() };
       } catch (error) {
-        const mayHeal =
+        const mayRetry =
           error instanceof MillraceError && (error.code === 'NetworkError' || Number(error.status) >= 500);
-        if (!mayHeal) throw error;
+        if (!mayRetry) throw error;
         return undefined;
       }
     },

@@ -28,7 +28,7 @@ export async function openShop(
 /** The same for a tenant that is there. */
 export async function openShopOf(client: Millrace, marketplace: Marketplace, sandbox: SandboxAddress): Promise<Shop> {
   const seller = await newSeller(sandbox);
-  const account = await client.accounts.create(accountOf(marketplace, seller.credentials));
+  const account = await client.marketplaceAccounts.create(accountOf(marketplace, seller.credentials));
   return {
     seller,
     accountId: account.id,

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { httpTransport } from '../../client/node/http-transport.ts';
-import { mayHeal } from '../../client/retry.ts';
+import { mayRetry } from '../../client/retry.ts';
 
 it('U10 takes a name that does not resolve for a fault of the network, which may heal', async () => {
   const sent = httpTransport().putPart({
@@ -17,5 +17,5 @@ it('U10 takes a name that does not resolve for a fault of the network, which may
     (reason: unknown) => reason,
   );
   expect(error).toMatchObject({ code: 'NetworkError' });
-  expect(mayHeal(error)).toBe(true);
+  expect(mayRetry(error)).toBe(true);
 });

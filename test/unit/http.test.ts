@@ -322,7 +322,7 @@ describe('requests', () => {
           fc.record({ method: text, path: text }),
         ),
         fc.dictionary(fc.oneof(text, fc.constantFrom('upload_id', 'job_id', 'file_id', 'key_id', 'part_number')), text),
-        fc.dictionary(fc.oneof(text, fc.constantFrom('limit', 'cursor', 'wait', 'state')), fc.array(text)),
+        fc.dictionary(fc.oneof(text, fc.constantFrom('limit', 'cursor', 'wait_seconds', 'state')), fc.array(text)),
         fc.dictionary(fc.constantFrom('authorization', 'content-type', 'idempotency-key'), text),
         body,
         async ({ method, path }, params, query, headers, body) => {

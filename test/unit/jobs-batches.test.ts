@@ -40,7 +40,7 @@ const jobIds = async (batchId: BatchId) => (await items(batchId)).map(({ job_id 
 
 async function finish(jobId: JobId, state: 'succeeded' | 'failed' = 'succeeded') {
   if (state === 'succeeded') await world.run(jobId, 'step1');
-  else await world.run(jobId, 'step1', () => Promise.reject(new Error('never heals'))).catch(() => undefined);
+  else await world.run(jobId, 'step1', () => Promise.reject(new Error('never succeeds'))).catch(() => undefined);
   await world.end(jobId, state);
   await world.drain();
 }

@@ -11,8 +11,9 @@ beforeEach(() => {
 });
 afterEach(() => world.close());
 
-const list = async (jobId: JobId, query: { after?: string; wait?: number; limit?: number } = {}) =>
-  (await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait: 0, limit: 100, ...query } })).body;
+const list = async (jobId: JobId, query: { after?: string; wait_seconds?: number; limit?: number } = {}) =>
+  (await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait_seconds: 0, limit: 100, ...query } }))
+    .body;
 const told = (events: readonly JobEvent[]) =>
   events.map((event) => (event.type === 'job.state_changed' ? event.state : event.progress.percent));
 
@@ -229,7 +230,7 @@ describe('listJobEvents', () => {
     const jobId = await world.started({ steps: 1 });
     const after = (await list(jobId)).next_cursor ?? '';
     const started = performance.now();
-    const waiting = list(jobId, { after, wait: 10 });
+    const waiting = list(jobId, { after, wait_seconds: 10 });
     await runAll(jobId, 1);
     await world.end(jobId);
     await world.drain();
@@ -243,13 +244,13 @@ describe('listJobEvents', () => {
     await world.drain();
     const after = (await list(jobId)).next_cursor ?? '';
     const started = performance.now();
-    expect((await list(jobId, { after, wait: 10 })).items).toEqual([]);
+    expect((await list(jobId, { after, wait_seconds: 10 })).items).toEqual([]);
     expect(performance.now() - started).toBeLessThan(8_000);
   });
 
   test('answers nothing when the time is up', async () => {
     const jobId = await world.started();
     const after = (await list(jobId)).next_cursor ?? '';
-    expect(await list(jobId, { after, wait: 1 })).toEqual({ items: [], next_cursor: after });
+    expect(await list(jobId, { after, wait_seconds: 1 })).toEqual({ items: [], next_cursor: after });
   });
 });

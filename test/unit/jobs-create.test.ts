@@ -138,7 +138,7 @@ describe('reading jobs', () => {
     await expect(world.call('retryJob', { params }, otherTenant)).rejects.toMatchObject(unknown);
     await expect(world.call('listTasks', { params, query: page }, otherTenant)).rejects.toMatchObject(unknown);
     await expect(world.call('listArtifacts', { params, query: page }, otherTenant)).rejects.toMatchObject(unknown);
-    const events = { params, query: { wait: 0, limit: 50 } };
+    const events = { params, query: { wait_seconds: 0, limit: 50 } };
     await expect(world.call('listJobEvents', events, otherTenant)).rejects.toMatchObject(unknown);
     expect((await world.call('listJobs', { query: page }, otherTenant)).body.items).toEqual([]);
     expect(await readJob(world.table, otherTenant, jobId)).toBeUndefined();

@@ -32,7 +32,7 @@ const single = fc.oneof(
       act: fc.constant('run' as const),
       which,
       fails: fc.boolean(),
-      heals: fc.boolean(),
+      retryable: fc.boolean(),
       // After so many writes its process dies, or not: a run has five.
       dies: fc.nat(15),
     }),
@@ -143,7 +143,7 @@ class Play {
       case 'run':
         return this.#runStep(step.which, {
           dies: step.dies,
-          ...(step.fails ? { fails: step.heals ? 'ServiceBusyError' : 'InputDataError' } : {}),
+          ...(step.fails ? { fails: step.retryable ? 'ServiceBusyError' : 'InputDataError' } : {}),
         });
       case 'end':
         return this.#end(step.which, step.as);
@@ -309,7 +309,8 @@ async function checkEnd({ world, known, done, outside, overlapped }: Play): Prom
 
     const view = (await world.call('getJob', { params }, tenantId)).body;
     expect(view.progress).toMatchObject({ completed_tasks: completed, total_tasks: STEPS });
-    const events = (await world.call('listJobEvents', { params, query: { wait: 0, limit: 500 } }, tenantId)).body.items;
+    const events = (await world.call('listJobEvents', { params, query: { wait_seconds: 0, limit: 500 } }, tenantId))
+      .body.items;
     let before: JobState = 'creating';
     for (const event of events) {
       if (event.type !== 'job.state_changed') continue;

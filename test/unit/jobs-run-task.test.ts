@@ -98,20 +98,20 @@ describe('runTask', () => {
     const ctx = await lapsed.begun;
     world.clock.advance(60_001);
     expect(await world.run(jobId, 'step1', async () => 'of the second')).toBe('of the second');
-    await expect(ctx.tick()).rejects.toMatchObject({ name: 'LeaseLostError' });
+    await expect(ctx.heartbeat()).rejects.toMatchObject({ name: 'LeaseLostError' });
     expect(ctx.signal.aborted).toBe(true);
     lapsed.release('of the first');
     await expect(lapsed.done).rejects.toMatchObject({ name: 'LeaseLostError' });
     expect(await task(jobId, 'step1')).toMatchObject({ state: 'completed', output: 'of the second', attempts: 2 });
   });
 
-  test('keeps the lease of a runner that ticks', async () => {
+  test('keeps the lease of a runner that sends heartbeats', async () => {
     const jobId = await world.started();
     const run = openRun(jobId, 'step1');
     const ctx = await run.begun;
     for (let minute = 0; minute < 10; minute += 1) {
       world.clock.advance(50_000);
-      await ctx.tick();
+      await ctx.heartbeat();
       await expect(world.run(jobId, 'step1')).rejects.toMatchObject({ name: 'TaskBusyError' });
     }
     run.release('done');
@@ -128,20 +128,20 @@ describe('runTask', () => {
     expect((await task(jobId, 'step1'))?.state).toBe('completed');
   });
 
-  test('U8 tells running code of a cancellation at its next tick', async () => {
+  test('U8 tells running code of a cancellation at its next heartbeat', async () => {
     const jobId = await world.started();
-    let ticks = 0;
+    let heartbeats = 0;
     const run = world.run(jobId, 'step1', async (ctx) => {
       for (;;) {
-        await ctx.tick();
-        ticks += 1;
+        await ctx.heartbeat();
+        heartbeats += 1;
         world.clock.advance(400);
-        if (ticks === 10) await world.call('cancelJob', { params: { job_id: jobId } });
+        if (heartbeats === 10) await world.call('cancelJob', { params: { job_id: jobId } });
       }
     });
     await expect(run).rejects.toMatchObject({ name: 'JobCancelledError' });
-    // It looks once a second: three ticks of 400 ms.
-    expect(ticks).toBeLessThanOrEqual(13);
+    // It looks once a second: three heartbeats of 400 ms.
+    expect(heartbeats).toBeLessThanOrEqual(13);
     expect((await task(jobId, 'step1'))?.state).toBe('cancelled');
   });
 
@@ -221,7 +221,7 @@ describe('runTask', () => {
       'step1',
       async (ctx) => {
         control.abort();
-        await ctx.tick();
+        await ctx.heartbeat();
         return 'not reached';
       },
       { signal: control.signal },
@@ -283,9 +283,9 @@ describe('runTask', () => {
   test('calls the end of its time by that name when the platform tells it first', async () => {
     const jobId = await world.started();
     const control = new AbortController();
-    const body = async (ctx: { tick(): Promise<void> }) => {
+    const body = async (ctx: { heartbeat(): Promise<void> }) => {
       control.abort(Object.assign(new Error('too long'), { name: 'States.Timeout' }));
-      await ctx.tick();
+      await ctx.heartbeat();
       return null;
     };
     const run = world.run(jobId, 'step1', body, { signal: control.signal });
@@ -308,10 +308,10 @@ describe('runTask', () => {
     await expect(world.run(jobId, 'nope')).rejects.toThrow(/not among the steps/);
   });
 
-  test('logs computing that no tick interrupts, and no awaiting', async () => {
+  test('logs computing that no heartbeat interrupts, and no awaiting', async () => {
     const jobId = await world.started({ steps: 2 });
     await world.run(jobId, 'step1', async (ctx) => {
-      await ctx.tick();
+      await ctx.heartbeat();
       await setImmediate();
       return null;
     });
@@ -322,7 +322,7 @@ describe('runTask', () => {
       return null;
     });
     const errors = world.logged.filter(({ level }) => level === 'error');
-    expect(errors).toEqual([expect.objectContaining({ message: 'task computed too long without a tick' })]);
+    expect(errors).toEqual([expect.objectContaining({ message: 'task computed too long without a heartbeat' })]);
   });
 });
 

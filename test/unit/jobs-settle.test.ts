@@ -215,8 +215,9 @@ describe('legs', () => {
     expect((await world.job(jobId)).leg).toBe(2);
     expect(await runLine(jobId, 2)).toEqual([2]);
     await world.drain();
-    const { items } = (await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait: 0, limit: 9 } }))
-      .body;
+    const { items } = (
+      await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait_seconds: 0, limit: 9 } })
+    ).body;
     expect(items.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []))).toEqual([
       'queued',
       'running',
@@ -289,7 +290,7 @@ describe('legs', () => {
 });
 
 describe('automatic retry', () => {
-  test('M8 begins new attempts for an error that heals, with growing pauses, then fails for good', async () => {
+  test('M8 begins new attempts for a retryable error, with growing pauses, then fails for good', async () => {
     const jobId = await world.started({ steps: 1 }, { max_retries: 3 });
     for (const retries of [1, 2, 3]) {
       await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
@@ -435,7 +436,7 @@ describe('cancelJob', () => {
         letGo = resolve;
       });
       world.clock.advance(1_000);
-      await ctx.tick();
+      await ctx.heartbeat();
       return null;
     });
     await expect.poll(() => world.states(jobId)).toMatchObject({ step1: 'running' });

@@ -1,9 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import { AccountId, BridgeCommand, MarketplaceSettings, ProductId } from '../../contract/publishing.ts';
+import { BridgeCommand, MarketplaceAccountId, MarketplaceSettings, ProductId } from '../../contract/publishing.ts';
 import { publishing } from '../../contract/workflows.ts';
-import { createAccount, deleteAccount, getAccount } from '../../lambdas/publishing/accounts.ts';
 import {
   answerCommand,
   askBridge,
@@ -13,9 +12,14 @@ import {
   queueCommands,
 } from '../../lambdas/publishing/bridge.ts';
 import type { PublishingDeps } from '../../lambdas/publishing/deps.ts';
+import {
+  createMarketplaceAccount,
+  deleteMarketplaceAccount,
+  getMarketplaceAccount,
+} from '../../lambdas/publishing/marketplace-accounts.ts';
 import { decimalOf } from '../../lambdas/publishing/marketplaces/connector.ts';
 import { completePublishingInput, createProduct } from '../../lambdas/publishing/products.ts';
-import { commandIdOf } from '../../lambdas/publishing/records.ts';
+import { commandIdOf, commandKey } from '../../lambdas/publishing/records.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import { fileId, type JobsWorld, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';
@@ -72,7 +76,7 @@ const SETTINGS = {
 } as const;
 
 const newAccount = (marketplace: 'ebay' | 'etsy' | 'vinted') =>
-  createAccount(
+  createMarketplaceAccount(
     deps,
     tenant,
     marketplace === 'ebay'
@@ -127,9 +131,9 @@ describe('a job of publishing', () => {
     const id = jobs.clock.newId();
     const unknown = { product_id: ProductId.parse(`prod_${id}`) };
     await expect(create(unknown)).rejects.toMatchObject({ code: 'ProductNotFoundError' });
-    const none = { account_id: AccountId.parse(`macc_${id}`) };
-    await expect(create(none)).rejects.toMatchObject({ code: 'AccountNotFoundError' });
-    await expect(create({}, otherTenant)).rejects.toMatchObject({ code: 'AccountNotFoundError' });
+    const none = { account_id: MarketplaceAccountId.parse(`macc_${id}`) };
+    await expect(create(none)).rejects.toMatchObject({ code: 'MarketplaceAccountNotFoundError' });
+    await expect(create({}, otherTenant)).rejects.toMatchObject({ code: 'MarketplaceAccountNotFoundError' });
     await expect(create({ marketplace: 'etsy' })).rejects.toMatchObject({ code: 'ValidationError' });
     await expect(create({ image_file_ids: [fileId] })).rejects.toMatchObject({ code: 'ValidationError' });
   });
@@ -139,12 +143,14 @@ describe('an account', () => {
   test('keeps its credentials apart, and forgets them with itself', async () => {
     const account = await newAccount('etsy');
     const stored = await deps.table.get({ pk: `T#${tenant}#A#${account.id}`, sk: 'ACCOUNT' });
-    for (const shown of [account, stored, await getAccount(deps, tenant, account.id)])
+    for (const shown of [account, stored, await getMarketplaceAccount(deps, tenant, account.id)])
       expect(JSON.stringify(shown)).not.toContain('hidden');
     expect([...deps.kept.values()].map((text) => JSON.parse(text))).toEqual([credentials]);
-    await deleteAccount(deps, tenant, account.id);
+    await deleteMarketplaceAccount(deps, tenant, account.id);
     expect(deps.kept.size).toBe(0);
-    await expect(getAccount(deps, tenant, account.id)).rejects.toMatchObject({ code: 'AccountNotFoundError' });
+    await expect(getMarketplaceAccount(deps, tenant, account.id)).rejects.toMatchObject({
+      code: 'MarketplaceAccountNotFoundError',
+    });
   });
 });
 
@@ -171,14 +177,14 @@ describe('a command for a bridge', () => {
   const jobId = 'job_01J00000000000000000000000' as JobId;
   const otherJobId = 'job_01J00000000000000000000001' as JobId;
   const productId = ProductId.parse('prod_01J00000000000000000000000');
-  const otherAccountId = AccountId.parse('macc_01J00000000000000000000001');
+  const otherAccountId = MarketplaceAccountId.parse('macc_01J00000000000000000000001');
   const ask = async (attempt = 1, more: Partial<CommandToSend> = {}) =>
     askBridge(deps, {
       tenantId: tenant,
       jobId,
       attempt,
       task: 'publish',
-      accountId: AccountId.parse('macc_01J00000000000000000000000'),
+      accountId: MarketplaceAccountId.parse('macc_01J00000000000000000000000'),
       productId,
       type: 'publish',
       payload: { draft_id: '7' },
@@ -188,7 +194,7 @@ describe('a command for a bridge', () => {
     deps.waiting.add(token);
     await queueCommands(deps, { tenantId: tenant, jobId: ofJob, token });
   };
-  const list = (after?: string) => listCommands(deps, tenant, { after, wait: 0, limit: 10 });
+  const list = (after?: string) => listCommands(deps, tenant, { after, wait_seconds: 0, limit: 10 });
   const waits = { code: 'TaskWaitingError' };
 
   test('is delivered while a state waits for it, and its result answers the task', async () => {
@@ -298,7 +304,7 @@ describe('a command for a bridge', () => {
     await expect(ask(1, { jobId: otherJobId, accountId: otherAccountId })).rejects.toMatchObject(waits);
     await queue('token-1');
     await queue('token-2', otherJobId);
-    const query = { account_id: otherAccountId, wait: 0, limit: 1 };
+    const query = { account_id: otherAccountId, wait_seconds: 0, limit: 1 };
     expect((await listCommands(deps, tenant, query)).items).toMatchObject([{ account_id: otherAccountId }]);
     expect((await listCommands(deps, tenant, query)).items).toEqual([]);
     expect((await list()).items).toHaveLength(1);
@@ -323,9 +329,13 @@ describe('a command for a bridge', () => {
     await expect(ask(2)).rejects.toMatchObject(waits);
     await queue('token-1');
     const [command] = (await list()).items;
-    await answerCommand(deps, tenant, command?.id as never, { error: { message: 'no', heals: true } });
+    await answerCommand(deps, tenant, command?.id as never, { error: { message: 'no', retryable: true } });
     await expect(ask(2)).rejects.toBeInstanceOf(DomainError);
     await expect(ask(2)).rejects.toMatchObject({ code: 'MarketplaceUnavailableError', message: 'the bridge: no' });
+    // A row that was written with the old name of `retryable`.
+    const old = { error: { message: 'no', heals: true } };
+    await deps.table.write({ op: 'update', key: commandKey(tenant, command?.id as never), set: old });
+    await expect(ask(2)).rejects.toMatchObject({ code: 'MarketplaceUnavailableError' });
     await expect(ask(3)).rejects.toMatchObject(waits);
   });
 
@@ -335,6 +345,6 @@ describe('a command for a bridge', () => {
     const [command] = (await list()).items;
     const other = answerCommand(deps, otherTenant, command?.id as never, { result: { listing_id: '9' } });
     await expect(other).rejects.toMatchObject({ code: 'CommandNotFoundError' });
-    expect((await listCommands(deps, otherTenant, { wait: 0, limit: 10 })).items).toEqual([]);
+    expect((await listCommands(deps, otherTenant, { wait_seconds: 0, limit: 10 })).items).toEqual([]);
   });
 });

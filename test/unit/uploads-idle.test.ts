@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 const idle = async (seconds: number, query: object = {}) =>
-  (await world.call('listUploads', { query: { state: 'open', idle: seconds, ...query } })).body;
+  (await world.call('listUploads', { query: { state: 'open', idle_seconds: seconds, ...query } })).body;
 
 describe('open sessions without activity', () => {
   test('are those that no part has reached for so long, with what they keep', async () => {
@@ -78,10 +78,10 @@ describe('open sessions without activity', () => {
 
   test('are asked for with their state, and at least a second', () => {
     const { query } = routes.listUploads;
-    expect(query.safeParse({ idle: '60' }).error?.issues).toMatchObject([{ path: ['idle'] }]);
-    expect(query.safeParse({ idle: '60', state: 'completed' }).success).toBe(false);
-    expect(query.safeParse({ idle: '0', state: 'open' }).success).toBe(false);
-    expect(query.parse({ idle: '60', state: 'open' })).toMatchObject({ idle: 60, state: 'open' });
+    expect(query.safeParse({ idle_seconds: '60' }).error?.issues).toMatchObject([{ path: ['idle_seconds'] }]);
+    expect(query.safeParse({ idle_seconds: '60', state: 'completed' }).success).toBe(false);
+    expect(query.safeParse({ idle_seconds: '0', state: 'open' }).success).toBe(false);
+    expect(query.parse({ idle_seconds: '60', state: 'open' })).toMatchObject({ idle_seconds: 60, state: 'open' });
   });
 
   test('cost what S3 Standard takes', () => {

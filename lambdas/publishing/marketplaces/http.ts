@@ -39,7 +39,7 @@ export interface HttpOptions {
   /** Milliseconds that are left for all of it. */
   remaining(): number;
   /** Awaited at least every second of a pause. */
-  tick(): Promise<void>;
+  heartbeat(): Promise<void>;
   /** The text without what is secret in it. */
   redact(text: string): string;
 }
@@ -155,9 +155,9 @@ function parseJson(text: string): unknown {
   }
 }
 
-async function pause({ signal, tick }: HttpOptions, ms: number): Promise<void> {
+async function pause({ signal, heartbeat }: HttpOptions, ms: number): Promise<void> {
   for (let left = ms; left > 0; left -= 1_000) {
     await setTimeout(Math.min(left, 1_000), undefined, { signal }).catch(() => signal.throwIfAborted());
-    await tick();
+    await heartbeat();
   }
 }

@@ -34,7 +34,7 @@ export interface SessionOptions {
   readonly clock: Clock;
   readonly send: Send;
   /** Awaited at least every 500 ms of a wait. */
-  tick(): Promise<void>;
+  heartbeat(): Promise<void>;
   /** The request for a new access token. */
   refreshRequest(credentials: Credentials): HttpRequest;
   /** Headers of a request with an access token. */
@@ -82,7 +82,7 @@ export function createSession(options: SessionOptions): Session {
     const isNews = () => now.refresh_token !== credentials.refresh_token || validToken(now, refused);
     for (let look = 0; answer.status !== 200 && !isNews() && look < LOOKS; look += 1) {
       await setTimeout(LOOK_MS);
-      await options.tick();
+      await options.heartbeat();
       now = await read();
     }
     const token = validToken(now, refused);

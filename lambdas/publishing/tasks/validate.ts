@@ -1,16 +1,20 @@
 import { DomainError } from '../../../contract/errors.ts';
 import type { FileRef } from '../../../contract/jobs.ts';
-import { AccountId, ProductId } from '../../../contract/publishing.ts';
+import { MarketplaceAccountId, ProductId } from '../../../contract/publishing.ts';
 import { publishing } from '../../../contract/workflows.ts';
 import { defineTask } from '../../jobs/task-api.ts';
-import { getAccount } from '../accounts.ts';
 import { servicesOf } from '../listing-task.ts';
+import { getMarketplaceAccount } from '../marketplace-accounts.ts';
 import { problemsFor, RULES } from '../marketplaces/rules.ts';
 import { getProduct } from '../products.ts';
 
 export const task = defineTask(publishing, 'validate', async (ctx) => {
   const { table } = servicesOf(ctx);
-  const account = await getAccount({ table }, ctx.tenantId, AccountId.parse(ctx.input.account_id));
+  const account = await getMarketplaceAccount(
+    { table },
+    ctx.tenantId,
+    MarketplaceAccountId.parse(ctx.input.account_id),
+  );
   const product = await getProduct({ table }, ctx.tenantId, ProductId.parse(ctx.input.product_id));
   const images = (ctx.input.image_file_ids ?? []).map((_, index) => ctx.files[`image_file_ids[${index}]`] as FileRef);
   const problems = problemsFor(account, product, images);

@@ -17,7 +17,7 @@ export const task = defineTask(inference, 'assemble', async (ctx) => {
   const errors: string[] = [];
   const summaries: ColumnSummary[] = [];
   for (const range of ranges) {
-    await ctx.tick();
+    await ctx.heartbeat();
     parts.push({
       name: range.part,
       first_row: firstRow,

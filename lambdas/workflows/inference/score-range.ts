@@ -26,14 +26,14 @@ export const task = defineTask(inference, 'score', async (ctx) => {
   const scorer = new RangeScorer(split.rows, await loadModel(ctx, split.rows.columns.length));
   let skipHeader = split.rows.format === 'csv' && item === 0;
   for await (const lines of readLines(ctx.objects, object, range)) {
-    await ctx.tick();
+    await ctx.heartbeat();
     for (const line of lines) {
       if (skipHeader) {
         skipHeader = false;
         scorer.skipLine();
       } else if (scorer.add(line)) {
         await scorer.flush();
-        await ctx.tick();
+        await ctx.heartbeat();
       }
     }
   }

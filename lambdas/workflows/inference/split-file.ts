@@ -88,7 +88,7 @@ async function unpack(ctx: Context, file: FileRef): Promise<SplitOutput> {
   };
   try {
     for await (const chunk of packed.pipe(gunzip) as AsyncIterable<Buffer>) {
-      await ctx.tick();
+      await ctx.heartbeat();
       if (!rows) {
         const lines = first.push(chunk);
         if (lines.length > 0) rows = formatOf(ctx, file, lines[0]);

@@ -17,7 +17,7 @@ export const task = defineTask(training, 'evaluate', async (ctx) => {
   const random = new Random(words);
   const returns: number[] = [];
   for (let episode = 0; episode < evaluation_episodes; episode += 1) {
-    await ctx.tick();
+    await ctx.heartbeat();
     returns.push(runEpisode(environment, shape, weights, random.next()).total);
   }
   const evaluation = {

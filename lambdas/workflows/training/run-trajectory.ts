@@ -14,7 +14,7 @@ export const task = defineTask(training, 'trajectory', async (ctx) => {
   const mine = drawPairs(state, trajectories * pairs).pairs.slice(first, first + pairs);
   const returns: PairReturns[] = [];
   for (const pair of mine) {
-    await ctx.tick();
+    await ctx.heartbeat();
     const [plus, minus] = mirroredWeights(state, pair, noise_scale);
     const play = (weights: Float64Array) =>
       runEpisode(environments[environment], shapeOf(ctx.input), weights, pair.episodeSeed).total;

@@ -4,7 +4,7 @@ import type { TaskContext } from '../../jobs/task-api.ts';
 import { advance, initialState, type TrainingState } from './evolution.ts';
 import { type Settings, shapeOf, UpdateOutput } from './iterations.ts';
 
-type Context = Pick<TaskContext<Settings>, 'jobId' | 'input' | 'tick' | 'outputs' | 'lastJobCheckpoint'>;
+type Context = Pick<TaskContext<Settings>, 'jobId' | 'input' | 'heartbeat' | 'outputs' | 'lastJobCheckpoint'>;
 
 const CheckpointValue = z.object({
   weights: z.array(z.number()),
@@ -33,7 +33,7 @@ export async function loadState(ctx: Context, iterations: number): Promise<Train
   let state = known && known.iteration <= iterations ? known : await firstState(ctx, iterations);
   const settings = stepSettings(input);
   while (state.iteration < iterations) {
-    await ctx.tick();
+    await ctx.heartbeat();
     const [done] = await ctx.outputs('update', [state.iteration]);
     if (!done) throw new Error(`iteration ${state.iteration} is not completed, but a later one runs`);
     state = advance(state, UpdateOutput.parse(done.output).returns, settings);

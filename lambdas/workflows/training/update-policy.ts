@@ -13,7 +13,7 @@ export const task = defineTask(training, 'update', async (ctx) => {
   if (done % checkpoint_every === 0) {
     const state = advance(await loadState(ctx, current.number), returns, stepSettings(ctx.input));
     // This very task may still fail: so an attempt that goes on from here begins with its iteration.
-    await ctx.keepJobCheckpoint({ iteration: done, value: checkpointValue(state), continued: current });
+    await ctx.saveJobCheckpoint({ iteration: done, value: checkpointValue(state), continued: current });
   }
   const summary = summarize(current.number, returns);
   ctx.count({ iterations: 1 });

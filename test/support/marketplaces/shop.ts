@@ -1,4 +1,4 @@
-import type { CreateAccount, CreateProduct, OAuthCredentials } from '../../../contract/publishing.ts';
+import type { CreateMarketplaceAccount, CreateProduct, OAuthCredentials } from '../../../contract/publishing.ts';
 import { fileId } from '../jobs-world.ts';
 
 const ebay = {
@@ -22,7 +22,10 @@ const etsy = {
 } as const;
 
 /** An account that the sandbox takes. */
-export function accountOf(marketplace: CreateAccount['marketplace'], credentials: OAuthCredentials): CreateAccount {
+export function accountOf(
+  marketplace: CreateMarketplaceAccount['marketplace'],
+  credentials: OAuthCredentials,
+): CreateMarketplaceAccount {
   if (marketplace === 'ebay') return { marketplace, name: 'Shop', settings: ebay, credentials };
   if (marketplace === 'etsy') return { marketplace, name: 'Shop', settings: etsy, credentials };
   return { marketplace, name: 'Shop', settings: {} };

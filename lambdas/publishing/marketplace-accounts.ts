@@ -1,17 +1,22 @@
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import { AccountId, type CreateAccount, MarketplaceAccount, type OAuthCredentials } from '../../contract/publishing.ts';
+import {
+  type CreateMarketplaceAccount,
+  MarketplaceAccount,
+  MarketplaceAccountId,
+  type OAuthCredentials,
+} from '../../contract/publishing.ts';
 import type { Item, Table } from '../../platform/ports/table.ts';
 import { validationError } from '../runtime/validation.ts';
 import type { PublishingDeps } from './deps.ts';
 import { accountKey, accountListPk, asAccount, secretName } from './records.ts';
 
-export async function createAccount(
+export async function createMarketplaceAccount(
   { table, secrets, clock }: PublishingDeps,
   tenantId: TenantId,
-  body: CreateAccount,
+  body: CreateMarketplaceAccount,
 ): Promise<MarketplaceAccount> {
-  const id = AccountId.parse(`macc_${clock.newId()}`);
+  const id = MarketplaceAccountId.parse(`macc_${clock.newId()}`);
   // Its schema has no credentials, and drops them.
   const account = MarketplaceAccount.parse({ ...body, id, created_at: clock.now().toISOString() });
   if ('credentials' in body) await secrets.put(secretName(tenantId, id), JSON.stringify(body.credentials));
@@ -21,32 +26,36 @@ export async function createAccount(
   return account;
 }
 
-/** `AccountNotFoundError` for another tenant's account as for an unknown one. */
-export async function getAccount(
+/** `MarketplaceAccountNotFoundError` for another tenant's account as for an unknown one. */
+export async function getMarketplaceAccount(
   { table }: { table: Table },
   tenantId: TenantId,
-  accountId: AccountId,
+  accountId: MarketplaceAccountId,
 ): Promise<MarketplaceAccount> {
   const item = await table.get(accountKey(tenantId, accountId));
-  if (!item) throw new DomainError('AccountNotFoundError', `there is no marketplace account ${accountId}`);
+  if (!item) throw new DomainError('MarketplaceAccountNotFoundError', `there is no marketplace account ${accountId}`);
   return asAccount(item);
 }
 
-export async function renewCredentials(
+export async function renewMarketplaceCredentials(
   deps: PublishingDeps,
   tenantId: TenantId,
-  accountId: AccountId,
+  accountId: MarketplaceAccountId,
   credentials: OAuthCredentials,
 ): Promise<void> {
-  const { marketplace } = await getAccount(deps, tenantId, accountId);
+  const { marketplace } = await getMarketplaceAccount(deps, tenantId, accountId);
   if (marketplace === 'vinted')
     throw validationError([{ field: 'credentials', problem: 'an account of Vinted has none: its bridge does' }]);
   await deps.secrets.put(secretName(tenantId, accountId), JSON.stringify(credentials));
 }
 
 /** The credentials first: a repeat finds an account whose deletion was cut off. */
-export async function deleteAccount(deps: PublishingDeps, tenantId: TenantId, accountId: AccountId): Promise<void> {
-  await getAccount(deps, tenantId, accountId);
+export async function deleteMarketplaceAccount(
+  deps: PublishingDeps,
+  tenantId: TenantId,
+  accountId: MarketplaceAccountId,
+): Promise<void> {
+  await getMarketplaceAccount(deps, tenantId, accountId);
   await deps.secrets.delete(secretName(tenantId, accountId));
   await deps.table.write({ op: 'delete', key: accountKey(tenantId, accountId) });
 }
