@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 /** Within one turn of the event loop notices would pile up: after one, the next waits for the end of the turn. */
 const PAUSE_MS = 2;
 
-/** Tells the feeds of a table, in all threads of this process, that there are changes. */
+/** Notifies the readers of a table's changes or of a queue, in all threads of this process, that there is something to read. */
 export class ChangeNotices {
   readonly #channelName: string;
   #announcedAt = 0;
