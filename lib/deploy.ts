@@ -15,7 +15,8 @@ const HELP = `Deploys Millrace to your AWS account and makes the first API key.
 
   --first-key TENANT    the tenant of the first API key, made unless it has one (default: main)
   -c, --context K=V     a setting; may be repeated. See lib/settings.ts:
-                        prefix, keepData, issuers, runningJobsPerTenant, logRetentionDays, kmsKeyArn
+                        prefix, keepData, issuers, runningJobsPerTenant, retryDelaySeconds,
+                        logRetentionDays, kmsKeyArn
   --profile NAME        an AWS profile, as in the AWS CLI
   --region REGION       an AWS region, such as eu-central-1
   --help                this text

@@ -2,7 +2,7 @@ import { type App, RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { en } from 'zod/locales';
 import * as z from 'zod/mini';
-import { DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import { DEFAULT_RETRY_DELAY_SECONDS, DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
 import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
 
@@ -48,6 +48,8 @@ const Settings = z.strictObject({
     json(z.int().check(z.minimum(1), z.maximum(1_000))),
     DEFAULT_RUNNING_JOBS_PER_TENANT,
   ),
+  /** Seconds before a job's first automatic retry; each further one waits twice as long. */
+  retryDelaySeconds: z._default(json(z.number().check(z.minimum(0.05), z.maximum(3_600))), DEFAULT_RETRY_DELAY_SECONDS),
   /** Of every tenant that has none of its own (docs/uploads.md), such as `{"stored_bytes": 500000000000}`. */
   quotas: z.prefault(json(Quotas), {}),
   /** For how long deleted files can be restored; 0: their bytes are deleted at once. */

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import * as z from 'zod/mini';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
-import { DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import { DEFAULT_RETRY_DELAY_SECONDS, DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
 import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
 import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
@@ -28,6 +28,9 @@ Starts the server, and at the first start does the main job once: makes a file, 
   --host HOST       address to listen on (default 127.0.0.1)
   --public-url URL  where clients reach the server, if not there: it goes into presigned URLs
   --running-jobs N  jobs of one tenant that run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
+  --retry-delay SECONDS
+                    before a job's first automatic retry (default ${DEFAULT_RETRY_DELAY_SECONDS}); each further one waits
+                    twice as long
   --quotas JSON     of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
   --deleted-file-days N
                     for so long deleted files can be restored (default ${DELETED_FILE_DAYS}); 0: not at all
@@ -85,6 +88,7 @@ interface Options {
   readonly publicUrl: string | undefined;
   readonly data: string;
   readonly runningJobsPerTenant: number;
+  readonly retryDelaySeconds: number;
   readonly quotas: Quotas;
   readonly deletedFileDays: number;
   readonly marketplaces: MarketplaceSettings;
@@ -111,6 +115,10 @@ function readOptions(): Options | undefined {
   if (!Number.isInteger(runningJobsPerTenant) || runningJobsPerTenant < 1) {
     throw new SetupError(`--running-jobs takes a whole number from 1 on, not ${values['running-jobs']}`);
   }
+  const retryDelaySeconds = Number(values['retry-delay']);
+  if (!(retryDelaySeconds >= 0.05 && retryDelaySeconds <= 3_600)) {
+    throw new SetupError(`--retry-delay takes a number of seconds from 0.05 to 3600, not ${values['retry-delay']}`);
+  }
   const deletedFileDays = Number(values['deleted-file-days']);
   if (!Number.isInteger(deletedFileDays) || deletedFileDays < 0) {
     throw new SetupError(`--deleted-file-days takes a whole number, not ${values['deleted-file-days']}`);
@@ -122,6 +130,7 @@ function readOptions(): Options | undefined {
     publicUrl: publicUrl?.replace(/\/+$/, ''),
     data: values.data,
     runningJobsPerTenant,
+    retryDelaySeconds,
     quotas: parseQuotas(values.quotas),
     deletedFileDays,
     marketplaces: parseMarketplaces(values.marketplaces),
@@ -148,6 +157,7 @@ function parse() {
         'public-url': { type: 'string' },
         data: { type: 'string', default: '.millrace' },
         'running-jobs': { type: 'string', default: String(DEFAULT_RUNNING_JOBS_PER_TENANT) },
+        'retry-delay': { type: 'string', default: String(DEFAULT_RETRY_DELAY_SECONDS) },
         quotas: { type: 'string', default: '{}' },
         marketplaces: { type: 'string', default: '{}' },
         'deleted-file-days': { type: 'string', default: String(DELETED_FILE_DAYS) },

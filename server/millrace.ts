@@ -62,6 +62,8 @@ export interface MillraceOptions {
   readonly publicUrl?: string | undefined;
   readonly jwt?: readonly JwtIssuer[];
   readonly runningJobsPerTenant: number;
+  /** Before a job's first automatic retry; each further one waits twice as long. */
+  readonly retryDelaySeconds: number;
   /** Of every tenant that has none of its own. */
   readonly quotas: Quotas;
   /** For how long deleted files can be restored; 0: they can't. */
@@ -149,6 +151,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     entries,
     later,
     runningLimit: options.runningJobsPerTenant,
+    retryDelaySeconds: options.retryDelaySeconds,
   };
   const publishing = { table: publishingTable, secrets, workflows, objects, clock, findFile: jobs.findFile };
   const onEnded = settleExecution(jobs);

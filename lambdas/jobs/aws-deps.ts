@@ -11,8 +11,9 @@ import type { JobsDeps } from './deps.ts';
 
 /** What every function of this context but the tasks works with. */
 export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): JobsDeps {
-  const { RUNNING_JOBS_PER_TENANT: runningLimit } = readConfig({
+  const config = readConfig({
     RUNNING_JOBS_PER_TENANT: z.coerce.number().check(z.int()),
+    RETRY_DELAY_SECONDS: z.coerce.number().check(z.positive()),
   });
   const uploads = { table: openTable('UPLOADS_TABLE') };
   const publishing = { table: openTable('PUBLISHING_TABLE') };
@@ -26,6 +27,7 @@ export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): 
     findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
     contexts: { publishing: (tenantId, input) => completePublishingInput(publishing, tenantId, input) },
     entries,
-    runningLimit,
+    runningLimit: config.RUNNING_JOBS_PER_TENANT,
+    retryDelaySeconds: config.RETRY_DELAY_SECONDS,
   };
 }

@@ -23,6 +23,8 @@ export interface JobsDeps {
   later?(ms: number, run: () => Promise<void>): void;
   /** Jobs of one tenant that may run at the same time. */
   readonly runningLimit: number;
+  /** Before a job's first automatic retry; each further one waits twice as long. */
+  readonly retryDelaySeconds: number;
 }
 
 type CompleteInput = (tenantId: TenantId, input: Record<string, unknown>) => Promise<Record<string, unknown>>;

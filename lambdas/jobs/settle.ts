@@ -15,8 +15,6 @@ import { addMeasures, eachTask, workflowSteps } from './tasks.ts';
 
 /** A job whose executions are aborted again and again, as by a task that takes the whole process down, fails. */
 const MAX_INTERRUPTIONS = 20;
-/** The first automatic retry is due after this long, each further one after twice as long. */
-const FIRST_RETRY_DELAY_MS = 1_000;
 /** Whoever is outside may ask for a longer pause, up to a day. */
 const MAX_RETRY_AFTER_SECONDS = 86_400;
 /** The default of three automatic retries is due within this; a function that waits longer costs more than it is worth. */
@@ -138,7 +136,7 @@ async function failJob(deps: JobsDeps, job: JobRecord, error: JobError, retryAft
   const again = isRetryable(error.code) && job.retry_count < job.max_retries;
   const { set, remove } = newAttempt(job);
   const asked = Math.min(retryAfterSeconds, MAX_RETRY_AFTER_SECONDS) * 1_000;
-  const due = deps.clock.now().getTime() + Math.max(asked, FIRST_RETRY_DELAY_MS * 2 ** job.retry_count);
+  const due = deps.clock.now().getTime() + Math.max(asked, deps.retryDelaySeconds * 1_000 * 2 ** job.retry_count);
   const retry = { ...set, error, retry_count: job.retry_count + 1, due_at: new Date(due).toISOString() };
   const moved = again
     ? await moveJob(deps, job, 'requeue', { set: retry, remove })

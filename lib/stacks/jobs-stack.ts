@@ -44,6 +44,7 @@ export class JobsStack extends Stack {
       BUS_NAME: bus.eventBusName,
       STATE_MACHINE_ARN_PREFIX: executions.arnPrefix,
       RUNNING_JOBS_PER_TENANT: String(settings.runningJobsPerTenant),
+      RETRY_DELAY_SECONDS: String(settings.retryDelaySeconds),
       METRICS_NAMESPACE: settings.prefix,
       ...foundation.bucketEnvironment,
     };

@@ -167,6 +167,7 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
     await writeFile(join(folder, 'c/version.json'), '{"version":99}');
     await says(/newer Millrace/, '--port', '0', '--data', join(folder, 'c'));
     await says(/--size takes a size/, '--size', 'big');
+    await says(/--retry-delay takes a number of seconds/, '--retry-delay', '0');
     await says(/--help/, '--nope');
     expect((await npmStart('--help')).stdout).toContain('--serve-only');
   });

@@ -409,12 +409,16 @@ describe('settings', () => {
     const issuer = { issuer: 'https://id.example.com/', audience: 'millrace' };
     const environments = [[issuer], JSON.stringify([issuer])].map((issuers) => {
       const quotas = typeof issuers === 'string' ? '{"open_sessions":7}' : { open_sessions: 7 };
-      const { templates: stacks } = synthesize({ context: { issuers, runningJobsPerTenant: '5', quotas } });
+      const { templates: stacks } = synthesize({
+        context: { issuers, runningJobsPerTenant: '5', retryDelaySeconds: '0.5', quotas },
+      });
       return resourcesOf(stacks, 'AWS::Lambda::Function').map(({ properties }) => properties.Environment.Variables);
     });
     expect(environments[0]).toEqual(environments[1]);
     expect(environments[0]).toContainEqual(expect.objectContaining({ JWT_ISSUERS: JSON.stringify([issuer]) }));
-    expect(environments[0]).toContainEqual(expect.objectContaining({ RUNNING_JOBS_PER_TENANT: '5' }));
+    expect(environments[0]).toContainEqual(
+      expect.objectContaining({ RUNNING_JOBS_PER_TENANT: '5', RETRY_DELAY_SECONDS: '0.5' }),
+    );
     const quotas = { ...DEFAULT_QUOTAS, open_sessions: 7 };
     expect(environments[0]).toContainEqual(
       expect.objectContaining({ QUOTAS: JSON.stringify(quotas), DELETED_FILE_DAYS: '7' }),
@@ -425,6 +429,7 @@ describe('settings', () => {
     { runingJobsPerTenant: 5 },
     { prefix: 'Not valid' },
     { runningJobsPerTenant: 0 },
+    { retryDelaySeconds: 0 },
     { issuers: 'x' },
     { quotas: { files: 1 } },
   ])('that are wrong stop the synthesis: %o', (context) => {

@@ -33,7 +33,13 @@ export async function deployTo(
   const outputsFile = join(folder, 'outputs.json');
   const env = { ...ACCOUNT, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_S3: endpoint };
   const marketplaces = `marketplaces=${JSON.stringify(marketplacesAt(SANDBOX_URL, 10))}`;
-  const fixed = [`publicS3Endpoint=${endpoint}`, 'keepData=false', 'webhooksToPrivate=true', marketplaces];
+  const fixed = [
+    `publicS3Endpoint=${endpoint}`,
+    'keepData=false',
+    'webhooksToPrivate=true',
+    'retryDelaySeconds=0.1',
+    marketplaces,
+  ];
   const context = [...fixed, ...settings].flatMap((setting) => ['--context', setting]);
   try {
     await Promise.all([

@@ -34,7 +34,13 @@ export default async function setUp(project: TestProject): Promise<(() => Promis
   }
   const workspace = await createWorkspace();
   const sandbox = await startSandboxServer();
-  const args = ['--marketplaces', JSON.stringify(marketplacesAt(sandbox.url, 2)), '--webhooks-to-private'];
+  const args = [
+    '--marketplaces',
+    JSON.stringify(marketplacesAt(sandbox.url, 2)),
+    '--webhooks-to-private',
+    '--retry-delay',
+    '0.1',
+  ];
   const server = await startEmbeddedServer({ root: workspace.folder, args });
   project.provide('target', {
     engine: 'embedded',

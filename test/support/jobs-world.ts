@@ -162,6 +162,7 @@ type Body = (ctx: Parameters<TaskDefinition['run']>[0]) => Promise<Value>;
 export function openJobsWorld(
   options: {
     runningLimit?: number;
+    retryDelaySeconds?: number;
     wrapTable?: (table: Table) => Table;
     entries?: JobsDeps['entries'];
     findFile?: JobsDeps['findFile'];
@@ -200,6 +201,7 @@ export function openJobsWorld(
     contexts: { publishing: options.completeInput ?? (async (_tenantId, input) => input) },
     entries: options.entries ?? { line, fan },
     runningLimit: options.runningLimit ?? 5,
+    retryDelaySeconds: options.retryDelaySeconds ?? 1,
   };
   const handlers = createJobsHandlers(deps);
   const consume = consumeJobChanges(deps);

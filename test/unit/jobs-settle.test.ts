@@ -290,6 +290,19 @@ describe('legs', () => {
 });
 
 describe('automatic retry', () => {
+  test('is due after the deployment’s delay, and each further one after twice as long', async () => {
+    world = openJobsWorld({ retryDelaySeconds: 0.25 });
+    const jobId = await world.started({ steps: 1 }, { max_retries: 2 });
+    for (const delayMs of [250, 500]) {
+      await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
+      await world.end(jobId, 'failed');
+      const { due_at = '' } = await world.job(jobId);
+      expect(Date.parse(due_at) - world.clock.now().getTime()).toBe(delayMs);
+      world.clock.advance(delayMs);
+      await world.reconcile();
+    }
+  });
+
   test('M8 begins new attempts for a retryable error, with growing pauses, then fails for good', async () => {
     const jobId = await world.started({ steps: 1 }, { max_retries: 3 });
     for (const retries of [1, 2, 3]) {
