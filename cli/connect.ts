@@ -22,7 +22,7 @@ export async function connect({ url, apiKey, stateDir }: ConnectOptions, signal:
     const lack = chosen.url ? `an API key for ${chosen.url}` : 'the URL of the server';
     throw new MillraceError(
       'UnauthenticatedError',
-      `${lack} is missing: give --url and --api-key, set MILLRACE_URL and MILLRACE_API_KEY, or go where ${CREDENTIALS_FILE} is`,
+      `${lack} is missing: pass --url and --api-key, set MILLRACE_URL and MILLRACE_API_KEY, or run this in the folder that contains ${CREDENTIALS_FILE}`,
     );
   }
   const { url: base, apiKey: key } = chosen;
@@ -36,7 +36,10 @@ async function readCredentials(): Promise<{ url: string; api_key: string } | und
     const { url, api_key } = JSON.parse(text) as Record<string, unknown>;
     if (typeof url === 'string' && typeof api_key === 'string') return { url, api_key };
   } catch {
-    // Told below, like any other text that is not what the server writes.
+    // Reported below, like any other invalid content.
   }
-  throw new MillraceError('UnauthenticatedError', `${CREDENTIALS_FILE} does not hold url and api_key`);
+  throw new MillraceError(
+    'UnauthenticatedError',
+    `${CREDENTIALS_FILE} is not valid: expected JSON with url and api_key`,
+  );
 }

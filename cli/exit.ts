@@ -1,11 +1,11 @@
 import { MillraceError } from '../client/index.ts';
 
-/** What the process answers; documented in `millrace --help`. */
+/** The exit codes of the process; documented in `millrace --help`. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, jobNotCompleted: 4, interrupted: 130 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** Wrong arguments that only the command itself can tell. */
+/** Invalid arguments that only the command itself can detect. */
 export class UsageError extends Error {}
 
 export function exitCodeOf(error: unknown): ExitCode {
@@ -17,7 +17,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   return notFound || error.code === 'UnauthenticatedError' ? EXIT.notFound : EXIT.failed;
 }
 
-/** The same for programs. */
+/** The error as a JSON event. */
 export function errorEvent(error: unknown): { type: 'error'; code: string; message: string; request_id?: string } {
   const message = error instanceof Error ? error.message : String(error);
   if (!(error instanceof MillraceError)) {
@@ -26,7 +26,7 @@ export function errorEvent(error: unknown): { type: 'error'; code: string; messa
   return { type: 'error', code: error.code, message, ...(error.requestId && { request_id: error.requestId }) };
 }
 
-/** One sentence, with what to quote in a report. */
+/** The error as one sentence, with the code and the request id to quote in a report. */
 export function describeError(error: unknown): string {
   if (!(error instanceof MillraceError)) return error instanceof Error ? error.message : String(error);
   const request = error.requestId ? `, request ${error.requestId}` : '';

@@ -42,7 +42,7 @@ try {
 }
 
 function tell(error: unknown): number {
-  // Commander has told its own errors already.
+  // Commander has reported its own errors already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const exit = exitCodeOf(error);
   if (output.json) process.stdout.write(`${JSON.stringify({ ...errorEvent(error), exit_code: exit })}\n`);

@@ -30,15 +30,16 @@ import type { Session } from './session.ts';
 export type GlobalFlags = ConnectOptions & Partial<OutputOptions> & { readonly verbose?: boolean };
 
 const HELP = `
-Where to: --url and --api-key, or MILLRACE_URL and MILLRACE_API_KEY, or ./.millrace/credentials.json.
+The server and the API key are taken from --url and --api-key, from MILLRACE_URL
+and MILLRACE_API_KEY, or from ./.millrace/credentials.json, which npm start writes.
 
 Exit codes:
-  0    done
-  1    failed
-  2    wrong usage
-  3    not found, or the credential is missing or does not allow it
+  0    success
+  1    failure
+  2    invalid usage
+  3    not found, or the credential is missing, invalid or lacks permission
   4    the job failed or was cancelled
-  130  interrupted; an upload's session is kept
+  130  interrupted; an upload can be resumed
 
 Examples:
   $ millrace upload measurements.csv
@@ -55,16 +56,16 @@ const JOB_STATES = ['creating', 'queued', 'running', 'cancelling', 'completed', 
 /** Commands and flags; `start` makes a command's session of the global flags, and `finish` gets its exit code. */
 export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (exit: ExitCode) => void): Command {
   const program = new Command('millrace')
-    .description('Uploads that can’t be lost, and the jobs that run on them.')
+    .description('Upload files, and run jobs on them.')
     .version(manifest.version)
-    .option('--url <url>', 'URL of the server')
-    .option('--api-key <key>', 'API key or token')
-    .option('--state-dir <folder>', 'where unfinished uploads are noted (default: ~/.local/state/millrace)')
-    .option('--json', 'one JSON object a line on stdout')
-    .option('-q, --quiet', 'results and errors only')
-    .option('--verbose', 'stack traces of errors')
+    .option('--url <url>', 'server URL')
+    .option('--api-key <key>', 'API key or JWT')
+    .option('--state-dir <folder>', 'state of unfinished uploads (default: ~/.local/state/millrace)')
+    .option('--json', 'print one JSON object per line on stdout')
+    .option('-q, --quiet', 'print results and errors only')
+    .option('--verbose', 'print stack traces of errors')
     .addHelpText('after', HELP)
-    .showHelpAfterError('(millrace --help shows what there is)')
+    .showHelpAfterError('(run millrace --help for usage)')
     .exitOverride();
 
   type Run<Args extends unknown[]> = (session: Session, ...args: Args) => Promise<ExitCode>;
@@ -78,185 +79,232 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
 
   const concurrency = new Option(
     '-c, --concurrency <parts>',
-    'parts sent at the same time, 1 to 64; adapts when left out',
+    'number of parts to send at the same time, 1 to 64 (default: adapts)',
   ).argParser(integer(1, 64));
+  program.commandsGroup('Files:');
   program
     .command('upload')
-    .description('upload files and folders; stopped, the same command goes on where it was')
-    .argument('<path...>')
-    .option('--name <name>', 'another name than the file’s own')
-    .option('--content-type <type>', 'media type; the content is checked against it')
+    .summary('upload files and folders')
+    .description('upload files and folders; repeat the command to resume an interrupted upload')
+    .argument('<path...>', 'files and folders to upload')
+    .option('--name <name>', 'name of the uploaded file (default: the local name)')
+    .option('--content-type <type>', 'media type; the server checks the content against it')
     .addOption(concurrency)
-    .option('--part-size <size>', 'such as 64MiB; picked by the file’s size when left out', parseSize)
-    .option('--no-resume', 'begin anew, whatever a command that was stopped has sent')
+    .option('--part-size <size>', 'size of each part, such as 64MiB (default: chosen by file size)', parseSize)
+    .option('--no-resume', 'start over instead of resuming an interrupted upload')
     .action(action(uploadFiles));
   program
     .command('resume')
-    .description('go on with an upload, also from another machine')
-    .argument('<upload-id>')
-    .argument('<file>')
+    .summary('resume an upload')
+    .description('resume an upload on any machine that has the file; parts that have arrived are not sent again')
+    .argument('<upload-id>', 'id of the upload session')
+    .argument('<file>', 'path of the same file')
     .addOption(concurrency)
     .action(action(resumeUpload));
-  const limit = () => new Option('-n, --limit <count>', 'at most so many').argParser(integer(1, 1_000_000)).default(50);
+  const limit = () =>
+    new Option('-n, --limit <count>', 'maximum number of items to list').argParser(integer(1, 1_000_000)).default(50);
   program
     .command('ls')
     .description('list files, newest first')
-    .option('--uploads', 'upload sessions instead')
-    .addOption(new Option('--state <state>', 'upload sessions in this state').choices(UPLOAD_STATES))
+    .option('--uploads', 'list upload sessions instead of files')
+    .addOption(new Option('--state <state>', 'list upload sessions in this state').choices(UPLOAD_STATES))
     .addOption(
-      new Option('--idle-seconds <seconds>', 'open sessions that no part has reached for so long, and their cost')
+      new Option(
+        '--idle-seconds <seconds>',
+        'list open sessions that have received no part for this long, and their cost',
+      )
         .argParser(integer(1, 1_000_000_000))
         .conflicts('state'),
     )
-    .option('--deleted', 'deleted files that can be restored')
+    .option('--deleted', 'list deleted files that can still be restored')
     .addOption(limit())
     .action(action(listFiles));
   program
     .command('rm')
-    .description('delete a file; it can be restored for some days')
-    .argument('<file-id>')
-    .option('--permanent', 'for good')
+    .description('delete a file')
+    .argument('<file-id>', 'id of the file')
+    .option('--permanent', 'delete it for good; otherwise it can be restored for some days')
     .action(action(deleteFile));
-  program.command('restore').description('bring back a deleted file').argument('<file-id>').action(action(restoreFile));
-  program.command('usage').description('what the tenant uses of its quotas').action(action(showUsage));
+  program
+    .command('restore')
+    .description('restore a deleted file')
+    .argument('<file-id>', 'id of the file')
+    .action(action(restoreFile));
+  program.command('usage').description('show quotas and usage').action(action(showUsage));
   program
     .command('download')
-    .description('download a file and compare it with its receipt')
-    .argument('<file-id>')
-    .option('-o, --output <path>', 'where to: a file, or a folder for the file under its own name; here when left out')
+    .summary('download and verify a file')
+    .description('download a file and verify it against its receipt')
+    .argument('<file-id>', 'id of the file')
+    .option('-o, --output <path>', 'target file, or folder for the file under its own name (default: current folder)')
     .action(action(download));
   program
     .command('verify')
-    .description('compare a local file with the receipt of an uploaded one, without a download')
-    .argument('<file>')
-    .argument('<file-id>')
+    .summary('compare a local file with an uploaded one')
+    .description('compare a local file with the receipt of an uploaded file, without downloading it')
+    .argument('<file>', 'path of the local file')
+    .argument('<file-id>', 'id of the uploaded file')
     .action(action(verify));
+  program.commandsGroup('Jobs:');
   program
     .command('run')
-    .description('run a workflow')
-    .argument('<workflow>')
-    .option('-i, --input <name=value>', 'an input; the value is JSON where it can be', append, [])
-    .option('--input-json <object>', 'all inputs at once')
-    .option('-f, --file <name=file>', 'an input that is a file: its id, or a path that is uploaded first', append, [])
-    .option('--max-retries <count>', 'automatic retries of failures that may heal', integer(0, 10))
-    .option('-w, --wait', 'until the job has ended')
+    .summary('create a job')
+    .description('create a job that runs a workflow')
+    .argument('<workflow>', 'name of the workflow; `millrace workflows` lists them')
+    .addOption(repeatable('-i, --input <name=value>', 'set an input field; the value is JSON if it parses, else text'))
+    .option('--input-json <object>', 'set all input fields at once')
+    .addOption(repeatable('-f, --file <name=file>', 'set an input field to a file: an id, or a path to upload first'))
+    .option('--max-retries <count>', 'automatic retries after retryable errors, 0 to 10 (default: 3)', integer(0, 10))
+    .option('-w, --wait', 'wait until the job ends')
     .action(action(runWorkflow));
   program
     .command('jobs')
     .description('list jobs, newest first')
-    .addOption(new Option('--state <state>').choices(JOB_STATES))
-    .option('--workflow <name>')
-    .option('--since <when>', 'created then or later: 30m, 24h or 7d ago, or such as 2026-01-31T08:00:00Z', parseMoment)
-    .option('--until <when>', 'created before then', parseMoment)
+    .addOption(new Option('--state <state>', 'list jobs in this state').choices(JOB_STATES))
+    .option('--workflow <name>', 'list jobs of this workflow')
+    .option(
+      '--since <time>',
+      'created at or after this time: 30m, 24h or 7d ago, 2026-01-31, 2026-01-31T08:00:00Z',
+      parseTime,
+    )
+    .option('--until <time>', 'created before this time', parseTime)
     .addOption(limit())
     .action(action(listJobs));
-  program.command('job').description('a job with its tasks and artifacts').argument('<job-id>').action(action(showJob));
+  program
+    .command('job')
+    .description('show a job, its tasks and artifacts')
+    .argument('<job-id>', 'id of the job')
+    .action(action(showJob));
   program
     .command('watch')
-    .description('a job’s events until it has ended')
-    .argument('<job-id>')
+    .description('follow a job until it ends')
+    .argument('<job-id>', 'id of the job')
     .action(action(watchJob));
-  program.command('cancel').description('cancel a job').argument('<job-id>').action(action(cancelJob));
+  program.command('cancel').description('cancel a job').argument('<job-id>', 'id of the job').action(action(cancelJob));
   program
     .command('retry')
-    .description('run a failed or cancelled job again; completed tasks are skipped')
-    .argument('<job-id>')
-    .option('-w, --wait', 'until the job has ended')
+    .summary('retry a failed or cancelled job')
+    .description('retry a failed or cancelled job; completed tasks are skipped')
+    .argument('<job-id>', 'id of the job')
+    .option('-w, --wait', 'wait until the job ends')
     .action(action(retryJob));
-  const batches = program.command('batch').description('many jobs with common counters');
+  const batches = program.command('batch').description('manage batches of jobs');
   batches
     .command('create')
-    .description('queue the jobs that a file lists: NDJSON, each line {"workflow": …, "input": {…}}')
-    .argument('<file>', 'a path, which is uploaded first, or the id of a file')
-    .option('--name <name>')
-    .option('--workflow <name>', 'of the lines that name none')
-    .option('--max-retries <count>', 'of the lines that name none', integer(0, 10))
-    .option('-w, --wait', 'until the last job has ended')
+    .description('create the jobs listed in an NDJSON file, one {"workflow": …, "input": {…}} per line')
+    .argument('<file>', 'path of the file to upload first, or id of an uploaded file')
+    .option('--name <name>', 'name of the batch')
+    .option('--workflow <name>', 'workflow for lines that name none')
+    .option('--max-retries <count>', 'automatic retries for lines that set none, 0 to 10', integer(0, 10))
+    .option('-w, --wait', 'wait until the last job ends')
     .action(action(createBatch));
   batches.command('ls').description('list batches, newest first').addOption(limit()).action(action(listBatches));
   batches
     .command('watch')
-    .description('a batch’s progress until its last job has ended')
-    .argument('<batch-id>')
+    .description('follow a batch until its last job ends')
+    .argument('<batch-id>', 'id of the batch')
     .action(action(watchBatch));
   batches
     .command('items')
-    .description('a batch’s jobs; with --json and --state failed, its error file')
-    .argument('<batch-id>')
-    .addOption(new Option('--state <state>').choices(JOB_STATES))
+    .description('list the jobs of a batch; --state failed shows why jobs failed')
+    .argument('<batch-id>', 'id of the batch')
+    .addOption(new Option('--state <state>', 'list jobs in this state').choices(JOB_STATES))
     .addOption(limit())
     .action(action(listBatchItems));
   batches
     .command('cancel')
-    .description('cancel every job that has not ended')
-    .argument('<batch-id>')
+    .description('cancel all jobs that have not ended')
+    .argument('<batch-id>', 'id of the batch')
     .action(action(cancelBatch));
   batches
     .command('retry')
-    .description('run the failed jobs again')
-    .argument('<batch-id>')
-    .option('-w, --wait', 'until the last job has ended')
+    .description('retry all failed jobs')
+    .argument('<batch-id>', 'id of the batch')
+    .option('-w, --wait', 'wait until the last job ends')
     .action(action(retryBatch));
   program
     .command('stats')
-    .description('jobs by marketplace and state')
+    .description('count jobs by marketplace and state')
     .argument('[marketplace]')
     .action(action(showStats));
-  program.command('workflows').description('the workflows and their inputs').action(action(listWorkflows));
+  program.command('workflows').description('list workflows and their inputs').action(action(listWorkflows));
 
+  program.commandsGroup('Administration:');
   program
     .command('bridge')
-    .description('do what jobs ask for on Vinted, by a program of yours: docs/publishing.md')
-    .argument('<program...>', 'gets a command as JSON on stdin, prints its result as JSON; after -- it may have flags')
-    .option('--account <account-id>', 'do what is to be done on this account only; on all when left out')
-    .option('--journal <folder>', 'where what is done is noted (default: ~/.local/state/millrace/bridge)')
+    .summary('run a seller’s bridge to Vinted')
+    .description('carry out commands for Vinted with a program of your own; see docs/publishing.md')
+    .argument(
+      '<program...>',
+      'program that reads a command as JSON on stdin and prints the result as JSON; put -- before it if it has flags',
+    )
+    .option('--account <account-id>', 'marketplace account to work for (default: all)')
+    .option('--journal <folder>', 'folder that records results (default: ~/.local/state/millrace/bridge)')
     .action(action(runBridge));
 
-  const webhooks = program.command('webhooks').description('addresses that are told what happens');
+  const webhooks = program
+    .command('webhooks')
+    .summary('manage webhooks')
+    .description('send events to URLs of your own');
   webhooks
     .command('create')
-    .description('have an address told, and print the secret that verifies its messages')
-    .argument('<url>')
-    .option('--event <event...>', 'such as job.completed; all when left out')
-    .option('--description <text>')
+    .description('create a webhook and print the secret that verifies its messages')
+    .argument('<url>', 'https URL that receives the messages')
+    .option('--event <event...>', 'event types, such as job.completed (default: all)')
+    .option('--description <text>', 'note for yourself')
     .action(action(createWebhook));
   webhooks.command('ls').description('list webhooks').action(action(listWebhooks));
-  webhooks.command('rm').description('delete a webhook').argument('<webhook-id>').action(action(deleteWebhook));
+  webhooks
+    .command('rm')
+    .description('delete a webhook')
+    .argument('<webhook-id>', 'id of the webhook')
+    .action(action(deleteWebhook));
   webhooks
     .command('rotate')
-    .description('give a webhook a new secret and print it')
-    .argument('<webhook-id>')
-    .option('--overlap-hours <hours>', 'how long the secret before is good (default: 24)', integer(0, 168))
+    .description('replace the secret of a webhook and print the new one')
+    .argument('<webhook-id>', 'id of the webhook')
+    .option(
+      '--overlap-hours <hours>',
+      'hours for which the previous secret stays valid, 0 to 168 (default: 24)',
+      integer(0, 168),
+    )
     .action(action(rotateSecret));
   webhooks
     .command('deliveries')
-    .description('messages to a webhook and what became of them, newest first')
-    .argument('<webhook-id>')
+    .description('list messages to a webhook and their outcome, newest first')
+    .argument('<webhook-id>', 'id of the webhook')
     .addOption(limit())
     .action(action(listDeliveries));
   webhooks
     .command('redeliver')
     .description('send a message again')
-    .argument('<webhook-id>')
-    .argument('<delivery-id>')
+    .argument('<webhook-id>', 'id of the webhook')
+    .argument('<delivery-id>', 'id of the message')
     .action(action(redeliver));
 
-  const keys = program.command('keys').description('API keys; they need the root secret or an owner’s key');
+  const keys = program
+    .command('keys')
+    .summary('manage API keys')
+    .description('manage API keys; requires the root secret or an owner’s key');
   keys
     .command('create')
-    .description('create a key and print its secret')
-    .requiredOption('--name <name>')
-    .option('--tenant <id>', 'the tenant; needed with the root secret')
-    .addOption(new Option('--role <role>').choices(['owner', 'editor', 'viewer']))
-    .option('--scope <scope...>', 'such as uploads:read; all of the role when left out')
-    .option('--expires-in-days <days>', 'never when left out', integer(1, 3_650))
+    .description('create an API key and print it')
+    .requiredOption('--name <name>', 'name of the key')
+    .option('--tenant <id>', 'tenant of the key; required with the root secret')
+    .addOption(new Option('--role <role>', 'role of the key (default: editor)').choices(['owner', 'editor', 'viewer']))
+    .option('--scope <scope...>', 'scopes, such as uploads:read (default: all of the role)')
+    .option('--expires-in-days <days>', 'lifetime in days, 1 to 3650 (default: unlimited)', integer(1, 3_650))
     .action(action(createKey));
-  keys.command('ls').description('list keys').option('--tenant <id>').action(action(listKeys));
+  keys
+    .command('ls')
+    .description('list API keys')
+    .option('--tenant <id>', 'tenant; required with the root secret')
+    .action(action(listKeys));
   keys
     .command('revoke')
-    .description('revoke a key')
-    .argument('<key-id>')
-    .option('--tenant <id>')
+    .description('revoke an API key')
+    .argument('<key-id>', 'id of the key')
+    .option('--tenant <id>', 'tenant; required with the root secret')
     .action(action(revokeKey));
   return program;
 }
@@ -265,7 +313,7 @@ function integer(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`It is a whole number from ${least} to ${most}.`);
+    throw new InvalidArgumentError(`Expected an integer from ${least} to ${most}.`);
   };
 }
 
@@ -275,20 +323,24 @@ function parseSize(text: string): number {
   const [, digits = '', unit = ''] = /^(\d+) ?(?:([kmg])i?b?)?$/i.exec(text) ?? [];
   const bytes = Number(digits) * (SIZE_UNITS[unit.toLowerCase()] ?? 0);
   if (bytes > 0) return bytes;
-  throw new InvalidArgumentError('It is a size such as 64MiB.');
+  throw new InvalidArgumentError('Expected a size such as 64MiB.');
 }
 
 const SECONDS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
-/** A moment as the API takes it, which looks closer at it. */
-function parseMoment(text: string): string {
+/** A time as the API takes it; the API validates it fully. */
+function parseTime(text: string): string {
   const [, amount, unit = ''] = /^(\d{1,5})([smhd])$/.exec(text) ?? [];
   if (amount) return new Date(Date.now() - Number(amount) * (SECONDS[unit] ?? 0) * 1_000).toISOString();
   if (/^\d{4}-\d\d-\d\d$/.test(text)) return `${text}T00:00:00Z`;
   if (/^\d{4}-\d\d-\d\dT/.test(text)) return text;
-  throw new InvalidArgumentError('It is so long ago (30s, 15m, 24h, 7d), a day (2026-01-31, in UTC) or a moment.');
+  throw new InvalidArgumentError(
+    'Expected a duration (30s, 15m, 24h, 7d), a UTC date (2026-01-31) or an RFC 3339 timestamp.',
+  );
 }
 
-function append(value: string, before: readonly string[]): string[] {
-  return [...before, value];
+/** An option that may be given several times. */
+function repeatable(flags: string, description: string): Option {
+  const append = (value: string, before: readonly string[]) => [...before, value];
+  return new Option(flags, description).argParser(append).default([], 'none; may be repeated');
 }

@@ -94,7 +94,7 @@ function progressLines(output: Output, label: string): Progress {
   const write = (step: Step) => output.note(`${label}: ${step.percent} % ${step.phase}, ${step.text}`);
   return {
     update: atMostEvery(LINE_EVERY_MS, write),
-    retrying: (error) => output.note(`${label}: ${error.message}; trying again`),
+    retrying: (error) => output.note(`${label}: ${error.message}; retrying`),
     stop: () => {},
   };
 }
@@ -114,7 +114,7 @@ const BAR: cliProgress.Options = {
 function progressBar(bar: cliProgress.SingleBar): Pick<Progress, 'update' | 'retrying'> {
   return {
     update: ({ percent, phase, text }) => bar.update(percent, { phase, text }),
-    retrying: (error) => bar.update({ phase: 'trying again', text: error.message }),
+    retrying: (error) => bar.update({ phase: 'retrying', text: error.message }),
   };
 }
 

@@ -106,13 +106,13 @@ async function follow({ output, signal }: Session, millrace: Millrace, batchId: 
   } catch (error) {
     if (error instanceof MillraceError && error.code === 'AbortedError') {
       progress.stop();
-      output.note(`The batch goes on. Watch it again with: millrace batch watch ${batchId}`);
+      output.note(`The batch continues. To follow it again: millrace batch watch ${batchId}`);
     }
     throw error;
   } finally {
     progress.stop();
   }
-  const hint = batch.failed > 0 ? `\nWhy: millrace batch items ${batchId} --state failed` : '';
+  const hint = batch.failed > 0 ? `\nTo see why: millrace batch items ${batchId} --state failed` : '';
   output.result({ type: 'ended', batch }, `${describeBatch(batch)}${hint}`);
   return batch.state === 'completed' ? EXIT.ok : EXIT.jobNotCompleted;
 }

@@ -28,7 +28,7 @@ export async function runBridge(
 ): Promise<ExitCode> {
   const millrace = await connect();
   await mkdir(journal, { recursive: true, mode: 0o700 });
-  output.note('waiting for commands; Ctrl-C ends');
+  output.note('Waiting for commands. Press Ctrl-C to stop.');
   let after: string | undefined;
   while (!signal.aborted) {
     const { items, next_cursor } = await millrace.bridge.commands({
@@ -43,7 +43,7 @@ export async function runBridge(
       const answer = await answerTo(millrace, command, { program, note, signal });
       if (!answer) continue;
       const sent = await sendAnswer(millrace, command.id, answer, note);
-      if (sent !== answer) output.error(`${command.id}: ${sent.error?.message}; it is kept in ${note}.refused`);
+      if (sent !== answer) output.error(`${command.id}: ${sent.error?.message}; the result is in ${note}.refused`);
       output.result(
         { type: 'command', command_id: command.id, ...sent },
         `${command.id} ${sent.error?.message ?? 'done'}`,
@@ -82,9 +82,9 @@ async function sendAnswer(
   } catch (error) {
     const refused = error instanceof MillraceError && (error.status === 400 || error.status === 413);
     if (answer.error || !refused) throw error;
-    // Without its note, the program does the command once more when the job is retried, and may be mended by then.
+    // With the result set aside, a retry of the job runs the program again, which may be fixed by then.
     await rename(note, `${note}.refused`);
-    const instead = failure(`the program’s result was refused: ${error.message}`);
+    const instead = failure(`the server rejected the program’s result: ${error.message}`);
     await millrace.bridge.answer(commandId, instead);
     return instead;
   }
@@ -119,7 +119,7 @@ async function runProgram(
     signal.throwIfAborted();
     if (unwanted.signal.aborted) return undefined;
     if (end === 0) return parseResult(stdout);
-    const message = end instanceof Error ? end.message : stderr.trim() || `the program ended with ${end}`;
+    const message = end instanceof Error ? end.message : stderr.trim() || `the program exited with code ${end}`;
     return failure(message, end === EX_TEMPFAIL);
   } finally {
     clearInterval(heart);
@@ -133,9 +133,9 @@ function parseResult(stdout: string): BridgeAnswer {
       return { result: result as Record<string, unknown> };
     }
   } catch {
-    // Said below.
+    // Reported below.
   }
-  return failure('the program printed no JSON object');
+  return failure('the program did not print a JSON object');
 }
 
 /** Cut to what the server takes, also where that halves a character. */

@@ -57,7 +57,7 @@ async function listIdle(output: Output, millrace: Millrace, idleSeconds: number,
     const page = await millrace.uploads.list({ state: 'open', idle_seconds: idleSeconds, cursor });
     orphaned.sessions += page.orphaned?.sessions ?? 0;
     orphaned.bytes += page.orphaned?.bytes ?? 0;
-    // To a hundredth of a cent, as the server tells it.
+    // Rounded to a hundredth of a cent, like the server's figure.
     orphaned.usd_per_month = Math.round(1e4 * (orphaned.usd_per_month + (page.orphaned?.usd_per_month ?? 0))) / 1e4;
     return page;
   };
@@ -74,7 +74,7 @@ async function listIdle(output: Output, millrace: Millrace, idleSeconds: number,
   const { sessions, bytes, usd_per_month } = orphaned;
   output.result(
     { type: 'orphaned', orphaned },
-    `sessions: ${sessions}, received: ${formatBytes(bytes)}, about ${usd_per_month.toFixed(2)} USD a month`,
+    `sessions: ${sessions}, received: ${formatBytes(bytes)}, about ${usd_per_month.toFixed(2)} USD per month`,
   );
   return EXIT.ok;
 }
@@ -99,8 +99,8 @@ export async function showUsage({ output, connect }: Session): Promise<ExitCode>
   const usage = await (await connect()).files.usage();
   const { stored_bytes, bytes_per_day, open_sessions } = usage;
   const rows = [
-    ['stored', formatBytes(stored_bytes.used), formatBytes(stored_bytes.limit)],
-    ['today', formatBytes(bytes_per_day.used), formatBytes(bytes_per_day.limit)],
+    ['stored bytes', formatBytes(stored_bytes.used), formatBytes(stored_bytes.limit)],
+    ['bytes per day', formatBytes(bytes_per_day.used), formatBytes(bytes_per_day.limit)],
     ['open sessions', String(open_sessions.used), String(open_sessions.limit)],
   ];
   output.result({ type: 'usage', usage }, table(['QUOTA', 'USED', 'LIMIT'], rows));
@@ -146,11 +146,11 @@ async function freeName(folder: string, name: string): Promise<string> {
   // It leads to no other folder.
   const ownName = basename(name);
   if (['', '.', '..'].includes(ownName)) {
-    throw new UsageError(`a file cannot be named '${name}' here: say with -o where the file is to go`);
+    throw new UsageError(`'${name}' cannot be used as a local file name: pass a target with -o`);
   }
   const target = join(folder, ownName);
   if (await stat(target).catch(() => undefined)) {
-    throw new UsageError(`${target} exists already: say with -o where the file is to go`);
+    throw new UsageError(`${target} already exists: pass another target with -o`);
   }
   return target;
 }
@@ -160,8 +160,8 @@ export async function verify({ output, connect, signal }: Session, path: string,
   if (!matches) {
     throw new MillraceError(
       'ChecksumMismatchError',
-      `${path} is not the file that was uploaded: it has ${local.sizeBytes} bytes and CRC64NVME ` +
-        `${local.checksumCrc64Nvme}, the receipt says ${receipt.size_bytes} and ${receipt.checksum_crc64nvme}`,
+      `${path} differs from the uploaded file: it has ${local.sizeBytes} bytes and CRC64NVME ` +
+        `${local.checksumCrc64Nvme}, but the receipt has ${receipt.size_bytes} bytes and ${receipt.checksum_crc64nvme}`,
     );
   }
   output.result(
@@ -172,7 +172,7 @@ export async function verify({ output, connect, signal }: Session, path: string,
       checksum_crc64nvme: local.checksumCrc64Nvme,
       size_bytes: local.sizeBytes,
     },
-    `${path} is the file that was uploaded: ${local.sizeBytes} bytes, CRC64NVME ${local.checksumCrc64Nvme}`,
+    `${path} equals the uploaded file: ${local.sizeBytes} bytes, CRC64NVME ${local.checksumCrc64Nvme}`,
   );
   return EXIT.ok;
 }

@@ -106,7 +106,7 @@ export async function listWorkflows({ output, connect }: Session): Promise<ExitC
     const fields = Object.keys((input.properties as object | undefined) ?? {}).join(', ');
     return [name, fields, description];
   });
-  output.list('workflow', workflows, table(['WORKFLOW', 'INPUT', 'WHAT IT DOES'], rows));
+  output.list('workflow', workflows, table(['WORKFLOW', 'INPUT', 'DESCRIPTION'], rows));
   return EXIT.ok;
 }
 
@@ -128,7 +128,7 @@ async function follow(session: Session, millrace: Millrace, jobId: string): Prom
   } catch (error) {
     if (error instanceof MillraceError && error.code === 'AbortedError') {
       progress.stop();
-      output.note(`The job goes on. Watch it again with: millrace watch ${jobId}`);
+      output.note(`The job continues. To follow it again: millrace watch ${jobId}`);
     }
     throw error;
   } finally {
@@ -147,7 +147,7 @@ async function artifactsOf(millrace: Millrace, jobId: string): Promise<Artifact[
 
 function describeJob(job: Job): string {
   const { percent, phase } = job.progress;
-  const place = job.queue_position === undefined ? '' : `, place ${describePlace(job.queue_position)}`;
+  const place = job.queue_position === undefined ? '' : `, position ${describePlace(job.queue_position)}`;
   const state = `${job.state}${place}${job.error ? `: ${job.error.message} (${job.error.code})` : ''}`;
   return [
     `${job.id}  ${job.workflow}  ${state}`,
@@ -208,7 +208,7 @@ function parseFields(fields: readonly string[]): Record<string, unknown> {
 
 function splitField(field: string, flag: string): [name: string, value: string] {
   const at = field.indexOf('=');
-  if (at < 1) throw new UsageError(`${flag} takes name=value, not "${field}"`);
+  if (at < 1) throw new UsageError(`${flag} expects name=value, got "${field}"`);
   return [field.slice(0, at), field.slice(at + 1)];
 }
 
@@ -218,7 +218,7 @@ function parseJsonObject(text: string | undefined): Record<string, unknown> {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   } catch {
-    // Told below, like JSON that is no object.
+    // Reported below, like JSON that is not an object.
   }
-  throw new UsageError('--input-json takes a JSON object');
+  throw new UsageError('--input-json expects a JSON object');
 }

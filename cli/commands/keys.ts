@@ -23,7 +23,7 @@ export async function createKey({ output, connect }: Session, flags: CreateKeyFl
     ...(scope && { scopes: scope as NonNullable<CreateKey['scopes']> }),
     ...(expiresInDays !== undefined && { expires_in_days: expiresInDays }),
   });
-  output.note(`${key.id} for tenant ${key.tenant_id}. The secret is shown this once:`);
+  output.note(`Created ${key.id} for tenant ${key.tenant_id}. The key is shown only once:`);
   output.result({ type: 'key', key }, key.secret);
   return EXIT.ok;
 }
@@ -43,6 +43,6 @@ export async function revokeKey(
   { tenant }: { tenant?: string },
 ): Promise<ExitCode> {
   await (await connect()).keys.revoke(keyId, tenant ? { tenant_id: tenant } : {});
-  output.result({ type: 'revoked', key_id: keyId }, `${keyId} stops working within 60 seconds`);
+  output.result({ type: 'revoked', key_id: keyId }, `${keyId} is revoked and stops working within 60 seconds`);
   return EXIT.ok;
 }

@@ -26,7 +26,7 @@ export interface UploadFlags {
 export async function uploadFiles(session: Session, paths: readonly string[], flags: UploadFlags): Promise<ExitCode> {
   const [path = '', ...others] = paths;
   const isOne = others.length === 0 && !(await isFolder(path));
-  if (flags.name !== undefined && !isOne) throw new UsageError('--name is for one file');
+  if (flags.name !== undefined && !isOne) throw new UsageError('--name requires exactly one file');
   const millrace = await session.connect();
   if (!isOne) return uploadMany(session, millrace, paths, flags);
   await uploadOne(session, millrace, path, flags);
@@ -73,7 +73,7 @@ async function uploadMany(
   return tellResults(output, results);
 }
 
-/** What people are told when no bar is in the way any more; programs know already. */
+/** Prints the results when all progress bars are gone; with --json they have been printed already. */
 function tellResults(output: Session['output'], results: readonly UploadResult[]): ExitCode {
   const failed = results.filter((result) => result.state === 'failed');
   for (const result of results) {
@@ -87,11 +87,11 @@ function tellResults(output: Session['output'], results: readonly UploadResult[]
   const filesSkipped = results.filter((result) => result.state === 'completed' && result.skipped).length;
   const figures = { files_done: fileCount - filesFailed, files_skipped: filesSkipped, files_failed: filesFailed };
   output.event({ type: 'summary', file_count: fileCount, ...figures });
-  if (filesSkipped > 0) output.note(`${filesSkipped} of ${fileCount} files were there already.`);
+  if (filesSkipped > 0) output.note(`${filesSkipped} of ${fileCount} files had already been uploaded.`);
   if (filesFailed > 0) {
-    output.note(`${fileCount - filesFailed} of ${fileCount} files are uploaded.`);
+    output.note(`${fileCount - filesFailed} of ${fileCount} files have been uploaded.`);
     if (failed.some(({ error }) => canGoOn(error))) {
-      output.note('The same command goes on where this one was: what has arrived is not sent again.');
+      output.note('Run the same command again to resume: what has arrived is not sent again.');
     }
   }
   const interrupted = failed.find(({ error }) => exitCodeOf(error) === EXIT.interrupted);
@@ -139,7 +139,7 @@ export async function uploadOne(
     progress.stop();
     const hint = resumeHint(sessionId, path, error);
     if (hint) {
-      output.note(`The session is kept for 7 days. Go on with: ${hint.resume}`);
+      output.note(`The upload can be resumed within 7 days of its start: ${hint.resume}`);
       output.event({ type: 'stopped', path, ...hint });
     }
     throw error;

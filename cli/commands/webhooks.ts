@@ -21,7 +21,7 @@ export async function createWebhook(
     ...(event && { events: event as NonNullable<WriteWebhook['events']> }),
     ...(description && { description }),
   });
-  output.note(`${webhook.id}. The secret is shown this once:`);
+  output.note(`Created ${webhook.id}. The secret is shown only once:`);
   output.result({ type: 'webhook', webhook }, webhook.secret);
   return EXIT.ok;
 }
@@ -30,7 +30,7 @@ export async function listWebhooks({ output, connect }: Session): Promise<ExitCo
   const millrace = await connect();
   const webhooks = await collect(paginate((cursor) => millrace.webhooks.list({ cursor })));
   const rows = webhooks.map(({ id, enabled, failing_since, url, events }) => {
-    const state = failing_since ? `failing since ${failing_since}` : 'good';
+    const state = failing_since ? `failing since ${failing_since}` : 'ok';
     return [id, enabled ? state : 'disabled', url, events.join(' ')];
   });
   output.list('webhook', webhooks, table(['WEBHOOK', 'STATE', 'URL', 'EVENTS'], rows));
@@ -39,7 +39,7 @@ export async function listWebhooks({ output, connect }: Session): Promise<ExitCo
 
 export async function deleteWebhook({ output, connect }: Session, webhookId: string): Promise<ExitCode> {
   await (await connect()).webhooks.delete(webhookId);
-  output.result({ type: 'deleted', webhook_id: webhookId }, `${webhookId} is deleted`);
+  output.result({ type: 'deleted', webhook_id: webhookId }, `${webhookId} deleted`);
   return EXIT.ok;
 }
 
@@ -50,7 +50,7 @@ export async function rotateSecret(
 ): Promise<ExitCode> {
   const options = overlapHours === undefined ? {} : { overlapHours };
   const rotated = await (await connect()).webhooks.rotateSecret(webhookId, options);
-  output.note(`The secret before is good until ${rotated.previous_valid_until}. The new one is shown this once:`);
+  output.note(`The previous secret stays valid until ${rotated.previous_valid_until}. The new one is shown only once:`);
   output.result({ type: 'secret', webhook_id: webhookId, ...rotated }, rotated.secret);
   return EXIT.ok;
 }

@@ -155,7 +155,7 @@ describe.concurrent("a seller's bridge", () => {
     const told = bridge.child.stdout && once(bridge.child.stdout, 'data');
     const input = { product_id: await shop.product(1), account_id: shop.accountId };
     const failed = await client.jobs.run('publishing', input, { maxRetries: 0 });
-    const reason = 'the program’s result was refused: result.photo_id is not valid';
+    const reason = 'the server rejected the program’s result: result.photo_id is not valid';
     expect(failed).toMatchObject({ state: 'failed', error: { code: 'ListingRefusedError' } });
     expect(failed.error?.message).toContain(reason);
     await told;

@@ -229,7 +229,7 @@ describe('files', () => {
     for (const args of [[], ['-o', '.']]) {
       const { exit, stderr } = await run(['download', id, ...args]);
       expect(exit).toBe(2);
-      expect(stderr).toContain('rows.bin exists already');
+      expect(stderr).toContain('rows.bin already exists');
     }
   });
 
@@ -252,7 +252,7 @@ describe('files', () => {
       rename(name);
       const { exit, stderr } = await run(['download', id, '-o', 'plain']);
       expect([name, exit]).toEqual([name, 2]);
-      expect(stderr).toContain('say with -o');
+      expect(stderr).toContain('with -o');
     }
   });
 
@@ -286,7 +286,7 @@ describe('files', () => {
     await writeFile(join(folder, 'rows.bin'), bytes);
     const { exit, stderr } = await run(['verify', 'rows.bin', id]);
     expect(exit).toBe(1);
-    expect(stderr).toContain('is not the file that was uploaded');
+    expect(stderr).toContain('differs from the uploaded file');
   });
 
   it('tells what is used of the quotas', async () => {
@@ -300,8 +300,8 @@ describe('files', () => {
     expect(exit).toBe(0);
     expect(stdout.split('\n').map((line) => line.split(/ {2,}/))).toMatchObject([
       ['QUOTA', 'USED', 'LIMIT'],
-      ['stored', '3.0 GiB', '1.0 TiB'],
-      ['today', '512 B', '1.0 TiB'],
+      ['stored bytes', '3.0 GiB', '1.0 TiB'],
+      ['bytes per day', '512 B', '1.0 TiB'],
       ['open sessions', '2', '1000'],
       [''],
     ]);
@@ -333,7 +333,7 @@ describe('files', () => {
     const { stdout } = await run(['ls', '--idle-seconds', '3600', '--limit', '1']);
     expect(queries).toEqual(['?state=open&idle_seconds=3600', '?state=open&idle_seconds=3600&cursor=more']);
     const [, row, ...summary] = stdout.split('\n');
-    expect(summary).toEqual(['sessions: 2, received: 200 GiB, about 4.60 USD a month', '']);
+    expect(summary).toEqual(['sessions: 2, received: 200 GiB, about 4.60 USD per month', '']);
     expect((await run(['--json', 'ls', '--idle-seconds', '3600'])).events().at(-1)).toEqual({
       type: 'orphaned',
       orphaned: { sessions: 2, bytes: 200 * 2 ** 30, usd_per_month: 4.6 },
@@ -459,8 +459,8 @@ describe('jobs', () => {
     const progress = { percent: 0, phase: 'queued', completed_tasks: 0, total_tasks: 1 };
     const queued = { id: JOB, workflow: 'tiny', state: 'queued', attempt: 1, progress };
     for (const [queue_position, place] of [
-      [3, 'place 3'],
-      [101, 'place beyond 100'],
+      [3, 'position 3'],
+      [101, 'position beyond 100'],
     ]) {
       server.answers[`GET /jobs/${JOB}`] = () => ({ body: { ...queued, queue_position } });
       expect((await run(['job', JOB])).stdout).toContain(`${JOB}  tiny  queued, ${place}\n`);
@@ -522,11 +522,11 @@ describe('bridge', () => {
     expect(exit).toBe(130);
     const error = (message: string) => ({ error: { message, retryable: false } });
     expect([...answered]).toEqual([
-      ['cmd_null', error('the program printed no JSON object')],
-      ['cmd_list', error('the program printed no JSON object')],
-      ['cmd_text', error('the program printed no JSON object')],
+      ['cmd_null', error('the program did not print a JSON object')],
+      ['cmd_list', error('the program did not print a JSON object')],
+      ['cmd_text', error('the program did not print a JSON object')],
       ['cmd_long', error(`${'x'.repeat(1_999)}\ufffd`)],
-      ['cmd_noted', error('the program’s result was refused: result is not valid')],
+      ['cmd_noted', error('the server rejected the program’s result: result is not valid')],
       ['cmd_good', { result: { photo_id: '1' } }],
     ]);
     expect(events().slice(0, 5)).toEqual(
