@@ -26,10 +26,11 @@ export interface Seller {
   consent(): Promise<{ readonly refresh_token: string }>;
 }
 
-export async function newSeller(sandbox: SandboxAddress): Promise<Seller> {
+/** A new seller, or one as another sandbox has had it. */
+export async function newSeller(sandbox: SandboxAddress, before?: unknown): Promise<Seller> {
   const call = (method: string, path: string, body?: unknown) =>
     send(sandbox, method, `/_sandbox/sellers${path}`, body);
-  const { seller: id, client_secret, refresh_tokens } = await call('POST', '');
+  const { seller: id, client_secret, refresh_tokens } = await call('POST', '', before);
   const [refresh_token = ''] = refresh_tokens;
   return {
     id,

@@ -139,7 +139,7 @@ export class MarketplaceSandbox {
     const json = (): unknown => JSON.parse(new TextDecoder().decode(body));
     const [, seller = '', what] = /^\/_sandbox\/sellers(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(path) ?? [];
     if (method === 'POST' && !seller) {
-      const data = newSeller(`seller-${crypto.randomUUID()}`);
+      const data = body.length > 0 ? SellerData.parse(json()) : newSeller(`seller-${crypto.randomUUID()}`);
       await this.#table.write({ op: 'put', item: { ...keyOf(data.seller), version: 0, json: JSON.stringify(data) } });
       return { status: 201, body: data };
     }
