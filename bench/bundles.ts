@@ -76,6 +76,7 @@ const ENVIRONMENT = {
   SIGNING_ROLE_ARN: 'arn:aws:iam::111111111111:role/signing',
   STATE_MACHINE_ARN_PREFIX: 'arn:aws:states:us-east-1:111111111111:stateMachine:',
   UPLOADS_TABLE: 'uploads',
+  WEBHOOKS_TABLE: 'webhooks',
   WEBHOOKS_TO_PRIVATE: 'no',
 };
 const LOAD = `
@@ -102,11 +103,11 @@ export async function benchBundles({ quick }: BenchOptions): Promise<Figure[]> {
 }
 
 function lambdas(): (Bundle & { name: string; kind: keyof typeof BUDGET_BYTES })[] {
-  const entries = globSync('lambdas/!(runtime)/{api,feed,!(task)-entry}.ts').sort();
+  const entries = globSync('lambdas/*/!(task).lambda.ts').sort();
   return [
     ...entries.map((entry) => ({
-      name: entry.replace(/^lambdas\/|(-entry)?\.ts$/g, ''),
-      kind: entry.endsWith('/api.ts') ? ('api' as const) : ('other' as const),
+      name: entry.replace(/^lambdas\/|\.lambda\.ts$/g, ''),
+      kind: entry.endsWith('/api.lambda.ts') ? ('api' as const) : ('other' as const),
       entry,
     })),
     ...Object.values(workflows).flatMap((workflow) =>

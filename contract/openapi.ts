@@ -83,6 +83,7 @@ const CONTEXTS = {
   jobs: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
   publishing: "Products, accounts of marketplaces, and the commands of a seller's bridge.",
   live: 'What happens, told as it happens: docs/live.md has the messages of the WebSocket.',
+  webhooks: 'Addresses that events are sent to, in messages signed as Standard Webhooks.',
   identity: 'API keys, and whether the service answers.',
 };
 

@@ -5,6 +5,7 @@ import { liveRoutes } from './routes/live.ts';
 import { publishingRoutes } from './routes/publishing.ts';
 import type { Context } from './routes/route.ts';
 import { uploadsRoutes } from './routes/uploads.ts';
+import { webhooksRoutes } from './routes/webhooks.ts';
 
 export type { Context };
 
@@ -17,6 +18,7 @@ export const routes = {
   ...jobsRoutes,
   ...publishingRoutes,
   ...liveRoutes,
+  ...webhooksRoutes,
   ...identityRoutes,
 } as const;
 

@@ -44,5 +44,5 @@ export function bundle({ entry, alias = {}, assets = [] }: Bundle, folder: strin
 export function taskBundle({ context }: Pick<WorkflowEntry, 'context'>, task: TaskEntry): Bundle {
   const services = context ? `lambdas/${context}/aws-deps.ts` : 'lambdas/jobs/no-services.ts';
   const alias = { '#task': task.file, '#services': services };
-  return { entry: 'lambdas/jobs/task-entry.ts', alias, assets: task.assets };
+  return { entry: 'lambdas/jobs/task.lambda.ts', alias, assets: task.assets };
 }

@@ -34,5 +34,6 @@ export function addMillrace(app: App): void {
     jobs: jobs.api,
     publishing: publishing.api,
     live: live.api,
+    webhooks: live.webhooksApi,
   });
 }

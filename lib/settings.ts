@@ -25,7 +25,7 @@ const Settings = z.strictObject({
   prefix: z._default(z.string().check(z.regex(/^[a-z][a-z0-9-]{0,23}$/)), 'millrace'),
   /** False makes a trial: no deletion protection, and tables go with their stacks. */
   keepData: z._default(json(z.boolean()), true),
-  /** OpenID Connect issuers whose JWTs are accepted beside API keys; their fields are those of lambdas/runtime/jwt.ts. */
+  /** OpenID Connect issuers whose JWTs are accepted beside API keys; their fields are those of lambdas/identity/jwt.ts. */
   issuers: z._default(
     json(
       z.array(

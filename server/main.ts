@@ -7,7 +7,7 @@ import { ROLE_SCOPES } from '../contract/keys.ts';
 import { DEFAULT_RETRY_DELAY_SECONDS, DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
 import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
-import type { KeyStore } from '../lambdas/runtime/api-keys.ts';
+import type { KeyStore } from '../lambdas/identity/public.ts';
 import { jsonText } from '../lambdas/runtime/config.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { readJson, SetupError, shortPath, writeDurably } from './data-folder.ts';

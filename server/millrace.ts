@@ -6,6 +6,7 @@ import { routes } from '../contract/routes.ts';
 import type { Quotas } from '../contract/uploads.ts';
 import { workflows as entries, type WorkflowEntry } from '../contract/workflows.ts';
 import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
+import { createAuthenticator, createKeyStore, type JwtIssuer, type KeyStore } from '../lambdas/identity/public.ts';
 import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
 import { createJobsHandlers, type JobsDeps } from '../lambdas/jobs/handlers.ts';
 import { reconcileJobs } from '../lambdas/jobs/reconcile.ts';
@@ -13,17 +14,17 @@ import { settleExecution } from '../lambdas/jobs/settle.ts';
 import { forgetConnection, openConnection } from '../lambdas/live/connections.ts';
 import { createLiveHandlers } from '../lambdas/live/handlers.ts';
 import { handleMessage } from '../lambdas/live/messages.ts';
-import { tellEvents } from '../lambdas/live/queue-deliveries.ts';
-import { sendDue, sendNew } from '../lambdas/live/send-deliveries.ts';
+import { publishEvents } from '../lambdas/live/publish-events.ts';
 import { createPublishingHandlers } from '../lambdas/publishing/handlers.ts';
 import { completePublishingInput } from '../lambdas/publishing/products.ts';
-import { createKeyStore, type KeyStore } from '../lambdas/runtime/api-keys.ts';
-import { createAuthenticator, type JwtIssuer } from '../lambdas/runtime/auth.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
 import { tellUploadChanges } from '../lambdas/uploads/changes.ts';
 import { findFile } from '../lambdas/uploads/files.ts';
 import { createUploadsHandlers } from '../lambdas/uploads/handlers.ts';
 import { sweepUploads } from '../lambdas/uploads/sweep.ts';
+import { createWebhooksHandlers } from '../lambdas/webhooks/handlers.ts';
+import { queueDeliveries } from '../lambdas/webhooks/public.ts';
+import { sendDue, sendNew } from '../lambdas/webhooks/send-deliveries.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { ChangeFeed } from '../platform/embedded/change-feed.ts';
 import { FileObjectStore } from '../platform/embedded/file-object-store.ts';
@@ -177,10 +178,11 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
     }),
     log,
   });
-  const live = { connections, webhooks: webhooksTable, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
-  const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: tellEvents(live) };
-  const ofJobs = { jobs: consumeJobChanges(jobs), live: tellEvents(live) };
+  const live = { connections, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
   const webhooks = { table: webhooksTable, secrets, clock, log, allowPrivate: options.webhooksToPrivate };
+  const publish = publishEvents(live, queueDeliveries(webhooks));
+  const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: publish };
+  const ofJobs = { jobs: consumeJobChanges(jobs), live: publish };
   const feeds = [
     new ChangeFeed({ database, table: 'uploads', consumers: ofUploads, log }),
     new ChangeFeed({ database, table: 'jobs', consumers: ofJobs, log }),
@@ -206,7 +208,8 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
       ...createUploadsHandlers(uploads),
       ...createJobsHandlers(jobs),
       ...createPublishingHandlers(publishing),
-      ...createLiveHandlers({ ...webhooks, websocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}` }),
+      ...createLiveHandlers({ websocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}` }),
+      ...createWebhooksHandlers(webhooks),
     },
     authenticate,
     log,

@@ -1,10 +1,5 @@
-import * as z from 'zod/mini';
-import { PageQuery, pageOf, WebhookId } from '../common.ts';
 import { Live } from '../live.ts';
-import { CreatedWebhook, RotatedSecret, RotateSecret, Webhook, WebhookDelivery, WriteWebhook } from '../webhooks.ts';
 import { route } from './route.ts';
-
-const webhookParams = z.object({ webhook_id: WebhookId });
 
 /** What happens, told as it happens. */
 export const liveRoutes = {
@@ -16,88 +11,5 @@ export const liveRoutes = {
     auth: 'none',
     responses: { 200: Live },
     errors: [],
-  }),
-  createWebhook: route({
-    method: 'POST',
-    path: '/webhooks',
-    context: 'live',
-    summary: 'Have an address told what happens, in messages signed as Standard Webhooks',
-    auth: 'webhooks:write',
-    body: WriteWebhook,
-    responses: { 201: CreatedWebhook },
-    errors: ['QuotaExceededError'],
-  }),
-  listWebhooks: route({
-    method: 'GET',
-    path: '/webhooks',
-    context: 'live',
-    summary: 'List webhooks, newest first',
-    auth: 'webhooks:write',
-    query: PageQuery,
-    responses: { 200: pageOf(Webhook) },
-    errors: ['InvalidCursorError'],
-  }),
-  getWebhook: route({
-    method: 'GET',
-    path: '/webhooks/{webhook_id}',
-    context: 'live',
-    summary: 'A webhook',
-    auth: 'webhooks:write',
-    params: webhookParams,
-    responses: { 200: Webhook },
-    errors: ['WebhookNotFoundError'],
-  }),
-  updateWebhook: route({
-    method: 'PUT',
-    path: '/webhooks/{webhook_id}',
-    context: 'live',
-    summary: 'Replace what a webhook is; its secret stays',
-    auth: 'webhooks:write',
-    params: webhookParams,
-    body: WriteWebhook,
-    responses: { 200: Webhook },
-    errors: ['WebhookNotFoundError'],
-  }),
-  deleteWebhook: route({
-    method: 'DELETE',
-    path: '/webhooks/{webhook_id}',
-    context: 'live',
-    summary: 'Delete a webhook; what waits for it is not sent',
-    auth: 'webhooks:write',
-    params: webhookParams,
-    responses: { 204: null },
-    errors: ['WebhookNotFoundError'],
-  }),
-  rotateWebhookSecret: route({
-    method: 'POST',
-    path: '/webhooks/{webhook_id}/rotate-secret',
-    context: 'live',
-    summary: 'Give a webhook a new secret; for some hours messages carry the signatures of both',
-    auth: 'webhooks:write',
-    params: webhookParams,
-    body: RotateSecret,
-    responses: { 200: RotatedSecret },
-    errors: ['WebhookNotFoundError'],
-  }),
-  listWebhookDeliveries: route({
-    method: 'GET',
-    path: '/webhooks/{webhook_id}/deliveries',
-    context: 'live',
-    summary: 'Messages to a webhook and their attempts, newest first',
-    auth: 'webhooks:write',
-    params: webhookParams,
-    query: PageQuery,
-    responses: { 200: pageOf(WebhookDelivery) },
-    errors: ['WebhookNotFoundError', 'InvalidCursorError'],
-  }),
-  redeliverWebhook: route({
-    method: 'POST',
-    path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver',
-    context: 'live',
-    summary: 'Send a message again, whatever became of it',
-    auth: 'webhooks:write',
-    params: z.extend(webhookParams, { delivery_id: z.string().check(z.regex(/^[\w-]{1,128}$/)) }),
-    responses: { 202: WebhookDelivery },
-    errors: ['DeliveryNotFoundError', 'WebhookNotFoundError'],
   }),
 } as const;

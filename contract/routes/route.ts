@@ -8,7 +8,7 @@ type BodyShape = Shape | z.ZodMiniDiscriminatedUnion;
 const nothing = z.object({});
 
 /** Which API Lambda answers a route. */
-export type Context = 'uploads' | 'jobs' | 'publishing' | 'live' | 'identity';
+export type Context = 'uploads' | 'jobs' | 'publishing' | 'live' | 'webhooks' | 'identity';
 
 interface RouteSpec {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';

@@ -3,8 +3,8 @@ import { DomainError } from '../../contract/errors.ts';
 import { type CreateKey, ROLE_SCOPES, SCOPES, type Scope } from '../../contract/keys.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Caller, Handlers } from '../runtime/api.ts';
-import type { KeyStore } from '../runtime/api-keys.ts';
 import { validationError } from '../runtime/validation.ts';
+import type { KeyStore } from './api-keys.ts';
 
 export interface IdentityDeps {
   readonly keys: KeyStore;

@@ -1,17 +1,8 @@
-import * as z from 'zod/mini';
 import { systemClock } from '../../platform/system-clock.ts';
-import { openPush, openSecrets, openTable } from '../runtime/aws-composition.ts';
-import { readConfig } from '../runtime/config.ts';
+import { openPush, openTable } from '../runtime/aws-composition.ts';
 import type { Log } from '../runtime/log.ts';
 import type { LiveDeps } from './deps.ts';
-import type { WebhookDeps } from './send-deliveries.ts';
 
 export function openLive(log: Log): LiveDeps {
   return { connections: openTable('LIVE_TABLE'), push: openPush(), clock: systemClock, log };
-}
-
-export function openWebhooks(log: Log): WebhookDeps {
-  const { WEBHOOKS_TO_PRIVATE: allowPrivate } = readConfig({ WEBHOOKS_TO_PRIVATE: z.enum(['yes', 'no']) });
-  const table = openTable('LIVE_TABLE');
-  return { table, secrets: openSecrets(), clock: systemClock, log, allowPrivate: allowPrivate === 'yes' };
 }

@@ -1,7 +1,7 @@
 import { DomainError } from '../../contract/errors.ts';
 import type { Scope } from '../../contract/keys.ts';
 import { CLOSE_EXPIRED, CREDENTIAL_PROTOCOL } from '../../contract/live.ts';
-import type { Authenticate } from '../runtime/auth.ts';
+import type { Authenticate } from '../runtime/api.ts';
 import type { LiveDeps } from './deps.ts';
 import {
   asConnection,

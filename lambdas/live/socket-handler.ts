@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { DomainError } from '../../contract/errors.ts';
 import { LIVE_PROTOCOL } from '../../contract/live.ts';
-import type { Authenticate } from '../runtime/auth.ts';
+import type { Authenticate } from '../runtime/api.ts';
 import { errorResponse } from '../runtime/http.ts';
 import { forgetConnection, openConnection } from './connections.ts';
 import type { SocketDeps } from './deps.ts';

@@ -12,6 +12,9 @@ export interface Caller {
   readonly root: boolean;
 }
 
+/** Tells who calls from the `Authorization` header; `UnauthenticatedError` if it holds no valid credential. */
+export type Authenticate = (authorization: string | undefined) => Promise<Caller>;
+
 export interface Request<O extends Operation> extends OperationInput<O> {
   readonly caller: Caller;
   readonly requestId: string;

@@ -13,10 +13,7 @@ import { SecretsManagerSecrets } from '../../platform/aws/secrets-manager-secret
 import { SfnWorkflows } from '../../platform/aws/sfn-workflows.ts';
 import type { Push } from '../../platform/ports/push.ts';
 import { systemClock } from '../../platform/system-clock.ts';
-import { createKeyStore, type KeyStore } from './api-keys.ts';
-import { type Authenticate, createAuthenticator } from './auth.ts';
-import { jsonText, readConfig } from './config.ts';
-import { JwtIssuer } from './jwt.ts';
+import { readConfig } from './config.ts';
 import { createLog, type Log } from './log.ts';
 
 // What the Lambda entries are made of. Each function reads the variables that it needs, so that an entry's bundle, its
@@ -31,7 +28,13 @@ const S3Config = {
 /** A table answers in milliseconds: a connection that hangs is given up while its caller still waits, and tried again. */
 const PATIENCE = { connectionTimeout: 2_000, requestTimeout: 8_000, throwOnRequestTimeout: true };
 
-type TableVariable = 'IDENTITY_TABLE' | 'UPLOADS_TABLE' | 'JOBS_TABLE' | 'PUBLISHING_TABLE' | 'LIVE_TABLE';
+type TableVariable =
+  | 'IDENTITY_TABLE'
+  | 'UPLOADS_TABLE'
+  | 'JOBS_TABLE'
+  | 'PUBLISHING_TABLE'
+  | 'LIVE_TABLE'
+  | 'WEBHOOKS_TABLE';
 
 export function openTable(variable: TableVariable): DynamoTable {
   const config: Record<string, string> = readConfig({ [variable]: z.string() });
@@ -114,18 +117,4 @@ export function openWorkflows(): SfnWorkflows {
 
 export function stateMachineArnPrefix(): string {
   return readConfig({ STATE_MACHINE_ARN_PREFIX: z.string() }).STATE_MACHINE_ARN_PREFIX;
-}
-
-export function openKeys(): KeyStore {
-  return createKeyStore({ table: openTable('IDENTITY_TABLE'), clock: systemClock });
-}
-
-/** `rootSecret` is for the identity API alone. */
-export function openAuthenticator(options: {
-  keys: KeyStore;
-  log: Log;
-  rootSecret?: () => Promise<string>;
-}): Authenticate {
-  const { JWT_ISSUERS: jwt } = readConfig({ JWT_ISSUERS: jsonText(z.array(JwtIssuer)) });
-  return createAuthenticator({ ...options, jwt, clock: systemClock });
 }

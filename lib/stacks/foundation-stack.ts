@@ -35,7 +35,7 @@ export class FoundationStack extends Stack {
     this.identityApi = new NodeFunction(this, 'IdentityApi', {
       settings,
       description: 'API: keys, health',
-      entry: 'lambdas/identity/api.ts',
+      entry: 'lambdas/identity/api.lambda.ts',
       memoryMiB: 512,
       timeoutSeconds: 28,
       environment: {

@@ -52,7 +52,7 @@ export class JobsStack extends Stack {
     this.api = new NodeFunction(this, 'Api', {
       settings,
       description: 'API: jobs, tasks, artifacts, workflows',
-      entry: 'lambdas/jobs/api.ts',
+      entry: 'lambdas/jobs/api.lambda.ts',
       memoryMiB: 1_769,
       timeoutSeconds: 28,
       environment: { ...environment, ...foundation.authEnvironment },
@@ -69,7 +69,7 @@ export class JobsStack extends Stack {
     const feed = new NodeFunction(this, 'Feed', {
       settings,
       description: 'Dispatches jobs, counts progress, tells of changes',
-      entry: 'lambdas/jobs/feed.ts',
+      entry: 'lambdas/jobs/feed.lambda.ts',
       memoryMiB: 1_024,
       timeoutSeconds: 60,
       environment,
@@ -79,7 +79,7 @@ export class JobsStack extends Stack {
     const settle = new NodeFunction(this, 'Settle', {
       settings,
       description: 'Settles a job when its execution has ended',
-      entry: 'lambdas/jobs/settle-entry.ts',
+      entry: 'lambdas/jobs/settle.lambda.ts',
       memoryMiB: 1_024,
       timeoutSeconds: 60,
       environment,
@@ -102,7 +102,7 @@ export class JobsStack extends Stack {
     const reconcile = new NodeFunction(this, 'Reconcile', {
       settings,
       description: 'Takes up jobs that lost their event, their execution or their runner',
-      entry: 'lambdas/jobs/reconcile-entry.ts',
+      entry: 'lambdas/jobs/reconcile.lambda.ts',
       memoryMiB: 1_024,
       timeoutSeconds: 300,
       environment,

@@ -21,60 +21,72 @@ interface LiveStackProps {
   readonly jobs: JobsStack;
 }
 
-/** Tells what happens as it happens: the WebSocket API and those who push over it. */
+/** Publishes events: the WebSocket API with the functions that push over it, and webhooks. */
 export class LiveStack extends Stack {
   readonly api: NodeFunction;
+  readonly webhooksApi: NodeFunction;
 
   constructor(app: App, id: string, { settings, foundation, uploads, jobs }: LiveStackProps) {
     super(app, id, { description: 'Millrace: live events' });
-    const table = new ContextTable(this, 'Live', settings);
+    const connections = new ContextTable(this, 'Connections', settings);
+    // The table's id is older than the context: with another one CloudFormation would replace it.
+    const webhooks = new ContextTable(this, 'Live', settings);
     const deadLetters = new DeadLetterQueue(this, 'DeadLetters');
-    const environment = { LIVE_TABLE: table.table.tableName };
+    const tables = { LIVE_TABLE: connections.table.tableName, WEBHOOKS_TABLE: webhooks.table.tableName };
     const ofWebhooks = {
-      ...environment,
+      WEBHOOKS_TABLE: tables.WEBHOOKS_TABLE,
       SECRETS_PREFIX: `${settings.prefix}/`,
       WEBHOOKS_TO_PRIVATE: settings.webhooksToPrivate ? 'yes' : 'no',
     };
 
     this.api = new NodeFunction(this, 'Api', {
       settings,
-      description: 'API: webhooks, where events are pushed',
-      entry: 'lambdas/live/api.ts',
+      description: 'API: where events are pushed',
+      entry: 'lambdas/live/api.lambda.ts',
+      memoryMiB: 512,
+      timeoutSeconds: 28,
+      environment: foundation.authEnvironment,
+    });
+    this.webhooksApi = new NodeFunction(this, 'WebhooksApi', {
+      settings,
+      description: 'API: webhooks',
+      entry: 'lambdas/webhooks/api.lambda.ts',
       memoryMiB: 512,
       timeoutSeconds: 28,
       environment: { ...ofWebhooks, ...foundation.authEnvironment },
     });
-    foundation.allowAuthentication(this.api);
+    for (const api of [this.api, this.webhooksApi]) foundation.allowAuthentication(api);
 
     const feed = new NodeFunction(this, 'Feed', {
       settings,
       description: 'Pushes events of jobs and uploads, keeps messages to webhooks',
-      entry: 'lambdas/live/feed.ts',
+      entry: 'lambdas/live/feed.lambda.ts',
       memoryMiB: 512,
       timeoutSeconds: 60,
-      environment,
+      environment: tables,
     });
     const send = new NodeFunction(this, 'Send', {
       settings,
       description: 'Sends new messages to webhooks',
-      entry: 'lambdas/live/send-entry.ts',
+      entry: 'lambdas/webhooks/send.lambda.ts',
       memoryMiB: 512,
       // 100 messages, 10 at once, of 10 s at most.
       timeoutSeconds: 180,
       environment: ofWebhooks,
     });
-    feedChanges({ table: table.table, consumer: send, deadLetters, prefixes: ['DELIVERY#'] });
+    feedChanges({ table: webhooks.table, consumer: send, deadLetters, prefixes: ['DELIVERY#'] });
     const resend = new NodeFunction(this, 'Resend', {
       settings,
       description: 'Sends messages to webhooks that are to be tried again',
-      entry: 'lambdas/live/resend-entry.ts',
+      entry: 'lambdas/webhooks/resend.lambda.ts',
       memoryMiB: 512,
       // 4 shards of as many.
       timeoutSeconds: 600,
       environment: ofWebhooks,
     });
     runEvery(resend, Duration.minutes(1), deadLetters);
-    for (const worker of [this.api, feed, send, resend]) table.allowReadAndWrite(worker.role);
+    connections.allowReadAndWrite(feed.role);
+    for (const worker of [this.webhooksApi, feed, send, resend]) webhooks.allowReadAndWrite(worker.role);
     const secrets = this.formatArn({
       service: 'secretsmanager',
       resource: 'secret',
@@ -86,7 +98,7 @@ export class LiveStack extends Stack {
       acknowledgeWildcard(worker.role, secrets, 'Every webhook has a secret of its own.');
     };
     const writes = ['CreateSecret', 'PutSecretValue', 'DeleteSecret'].map((action) => `secretsmanager:${action}`);
-    allowSecrets(this.api, 'secretsmanager:GetSecretValue', ...writes);
+    allowSecrets(this.webhooksApi, 'secretsmanager:GetSecretValue', ...writes);
     for (const sender of [send, resend]) allowSecrets(sender, 'secretsmanager:GetSecretValue');
     for (const source of [jobs.table, uploads.table]) {
       feedChanges({ table: source.table, consumer: feed, deadLetters, prefixes: ['EVENT#'] });
@@ -102,14 +114,14 @@ export class LiveStack extends Stack {
       threshold: 1,
       evaluationPeriods: 1,
     });
-    if (settings.webSocket) this.#addSocket({ settings, foundation, uploads, jobs }, table, feed);
+    if (settings.webSocket) this.#addSocket({ settings, foundation, uploads, jobs }, connections, feed);
   }
 
   #addSocket({ settings, foundation, uploads, jobs }: LiveStackProps, table: ContextTable, feed: NodeFunction): void {
     const target = new NodeFunction(this, 'Messages', {
       settings,
       description: 'WebSocket: connections and subscriptions',
-      entry: 'lambdas/live/socket-entry.ts',
+      entry: 'lambdas/live/socket.lambda.ts',
       memoryMiB: 512,
       timeoutSeconds: 28,
       environment: {

@@ -25,7 +25,7 @@ export class PublishingStack extends Stack {
     this.api = new NodeFunction(this, 'Api', {
       settings,
       description: 'API: products, marketplace accounts, bridge',
-      entry: 'lambdas/publishing/api.ts',
+      entry: 'lambdas/publishing/api.lambda.ts',
       memoryMiB: 1_024,
       timeoutSeconds: 28,
       environment: {

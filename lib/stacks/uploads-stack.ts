@@ -23,7 +23,7 @@ export class UploadsStack extends Stack {
     this.api = new NodeFunction(this, 'Api', {
       settings,
       description: 'API: uploads, files',
-      entry: 'lambdas/uploads/api.ts',
+      entry: 'lambdas/uploads/api.lambda.ts',
       memoryMiB: 1_769,
       timeoutSeconds: 28,
       environment: {
@@ -46,7 +46,7 @@ export class UploadsStack extends Stack {
     const sweep = new NodeFunction(this, 'Sweep', {
       settings,
       description: 'Expires sessions, finishes what is completing, aborts orphaned uploads',
-      entry: 'lambdas/uploads/sweep-entry.ts',
+      entry: 'lambdas/uploads/sweep.lambda.ts',
       memoryMiB: 512,
       timeoutSeconds: 300,
       environment: { ...environment, ...foundation.bucketEnvironment, METRICS_NAMESPACE: settings.prefix },
@@ -63,7 +63,7 @@ export class UploadsStack extends Stack {
     const feed = new NodeFunction(this, 'Feed', {
       settings,
       description: 'Keeps the events of uploads, tells the bus how they ended',
-      entry: 'lambdas/uploads/feed.ts',
+      entry: 'lambdas/uploads/feed.lambda.ts',
       memoryMiB: 512,
       timeoutSeconds: 60,
       environment: { ...environment, BUS_NAME: bus.eventBusName },

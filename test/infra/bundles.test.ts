@@ -23,7 +23,7 @@ describe("a Lambda's code", () => {
   test('is the generic entry with the task in it, and the files that the task asks for', () => {
     const task = inference.tasks.ScoreRange as TaskEntry;
     const outputs = Object.values(bundle(taskBundle(inference, task), folder).outputs);
-    const index = outputs.find(({ entryPoint }) => entryPoint === 'lambdas/jobs/task-entry.ts');
+    const index = outputs.find(({ entryPoint }) => entryPoint === 'lambdas/jobs/task.lambda.ts');
     expect(index?.exports).toEqual(['handler']);
     expect(outputs.flatMap(({ inputs }) => Object.keys(inputs))).toContain(task.file);
     expect(readdirSync(folder)).toContain('ort-wasm-simd-threaded.wasm');

@@ -15,7 +15,7 @@ const one = (type: string) => of(type)[0]?.properties;
 describe('tables', () => {
   test('are encrypted, recoverable, protected, with a stream, a ttl and two indexes', () => {
     const tables = of('AWS::DynamoDB::Table');
-    expect(tables).toHaveLength(5);
+    expect(tables).toHaveLength(6);
     for (const { properties } of tables) {
       expect(properties).toMatchObject({
         BillingMode: 'PAY_PER_REQUEST',
@@ -190,7 +190,7 @@ describe('functions', () => {
   test('run on arm64 and Node.js 24, are traced, and write to a log with an end', () => {
     const functions = of('AWS::Lambda::Function');
     const tasks = Object.values(workflows).flatMap((workflow) => Object.keys(workflow.tasks));
-    expect(functions).toHaveLength(14 + tasks.length);
+    expect(functions).toHaveLength(15 + tasks.length);
     for (const { properties } of functions) {
       expect(properties).toMatchObject({
         Runtime: 'nodejs24.x',
@@ -204,7 +204,7 @@ describe('functions', () => {
 
   test('that answer requests give up before API Gateway does', () => {
     const apis = of('AWS::Lambda::Function').filter(({ properties }) => properties.Description.startsWith('API:'));
-    expect(apis).toHaveLength(5);
+    expect(apis).toHaveLength(6);
     for (const { properties } of apis) expect(properties.Timeout).toBeLessThan(29);
   });
 
@@ -261,13 +261,15 @@ describe('permissions', () => {
     const writes = statements.filter((statement) => actionsOf(statement).includes('dynamodb:PutItem'));
     // One statement may be for several tables.
     const tables = (resource: unknown) =>
-      JSON.stringify(resource).match(/(Identity|Uploads|Jobs|Publishing|Live)(?=Table[0-9A-F]{8})/g);
+      JSON.stringify(resource).match(/(Identity|Uploads|Jobs|Publishing|Connections|Live)(?=Table[0-9A-F]{8})/g);
     const written = writes.flatMap(({ id, Resource }) =>
       (tables(Resource) ?? ['?']).map((table) => `${id.split('/')[0]}: ${table}`),
     );
     const allowed = [
       'millrace-foundation: Identity',
       'millrace-jobs: Jobs',
+      'millrace-live: Connections',
+      // Of webhooks.
       'millrace-live: Live',
       'millrace-publishing: Publishing',
       'millrace-uploads: Uploads',
@@ -336,6 +338,7 @@ describe('API', () => {
       jobs: 'millrace-jobs',
       publishing: 'millrace-publishing',
       live: 'millrace-live',
+      webhooks: 'millrace-live',
     };
     for (const { method, path, context } of contract) {
       expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[context]}:Exports`);
@@ -373,7 +376,7 @@ describe('API', () => {
   });
 
   test('may call each function by one permission', () => {
-    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(5);
+    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(6);
   });
 });
 

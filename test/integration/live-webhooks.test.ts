@@ -5,11 +5,12 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'v
 import { JobId } from '../../contract/common.ts';
 import { MAX_WEBHOOKS_PER_TENANT } from '../../contract/limits.ts';
 import { WEBHOOK_EVENTS, type WebhookDelivery } from '../../contract/webhooks.ts';
-import { isPublicAddress } from '../../lambdas/live/post-safely.ts';
-import { tellEvents } from '../../lambdas/live/queue-deliveries.ts';
-import { sendDue, sendNew } from '../../lambdas/live/send-deliveries.ts';
-import { deliveriesPk } from '../../lambdas/live/webhook-records.ts';
-import type { Key } from '../../platform/ports/table.ts';
+import { publishEvents } from '../../lambdas/live/publish-events.ts';
+import { isPublicAddress } from '../../lambdas/webhooks/post-safely.ts';
+import { queueDeliveries } from '../../lambdas/webhooks/queue-deliveries.ts';
+import { deliveriesPk } from '../../lambdas/webhooks/records.ts';
+import { sendDue, sendNew } from '../../lambdas/webhooks/send-deliveries.ts';
+import type { Change, Key } from '../../platform/ports/table.ts';
 import { type LiveWorld, openLiveWorld, otherTenant, tenant } from '../support/live-world.ts';
 import { type ReceivedMessage, startWebhookReceiver, type WebhookReceiver } from '../support/webhook-receiver.ts';
 
@@ -33,9 +34,11 @@ async function create(more: object = {}) {
   return (await world.handlers.createWebhook(world.request(body))).body as { id: string; secret: string };
 }
 
+const publish = (changes: readonly Change[]) => publishEvents(world.deps, queueDeliveries(world.deps))(changes);
+
 /** Has the feeds consume what happened. */
-async function tell(...changes: Parameters<ReturnType<typeof tellEvents>>[0]): Promise<void> {
-  await tellEvents(world.deps)(changes);
+async function tell(...changes: readonly Change[]): Promise<void> {
+  await publish(changes);
   await sendNew(world.deps)(world.changesOf('live'));
 }
 
@@ -140,12 +143,12 @@ describe('a webhook', () => {
 
   test('gets one message from runners that try it at the same time, and another when one of them has died', async () => {
     await create();
-    await tellEvents(world.deps)([world.jobEvent(job, 'completed')]);
+    await publish([world.jobEvent(job, 'completed')]);
     const changes = world.changesOf('live');
     await Promise.all([sendNew(world.deps)(changes), sendNew(world.deps)(changes), sendDue(world.deps)]);
     expect(receiver.received).toHaveLength(1);
     const again = world.jobEvent(job, 'failed');
-    await tellEvents(world.deps)([again]);
+    await publish([again]);
     const dying = { ...world.deps, secrets: { get: () => Promise.reject(new Error('died')) } as never };
     await expect(sendNew(dying)(world.changesOf('live'))).rejects.toThrow('died');
     await sendDue(world.deps);
@@ -252,7 +255,7 @@ describe('an address of a webhook', () => {
 
   test('is looked at again at the connection: a name may lead elsewhere by then', async () => {
     const { id } = await create({ url: receiver.url.replace('127.0.0.1', 'localhost').replace('http:', 'https:') });
-    await tellEvents(world.deps)([world.jobEvent(job, 'completed')]);
+    await publish([world.jobEvent(job, 'completed')]);
     await sendNew({ ...world.deps, allowPrivate: false })(world.changesOf('live'));
     expect(receiver.received).toEqual([]);
     expect(await deliveries(id)).toMatchObject([{ attempts: [{ error: 'the address is not public' }] }]);

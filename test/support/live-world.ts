@@ -6,6 +6,7 @@ import type { JobState } from '../../contract/jobs.ts';
 import { createLiveHandlers } from '../../lambdas/live/handlers.ts';
 import type { Caller } from '../../lambdas/runtime/api.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
+import { createWebhooksHandlers } from '../../lambdas/webhooks/handlers.ts';
 import { FileSecrets } from '../../platform/embedded/file-secrets.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
@@ -15,11 +16,11 @@ import { TestClock } from './test-clock.ts';
 export const tenant = 'acme' as TenantId;
 export const otherTenant = 'zeta' as TenantId;
 
-/** The live context on the embedded platform, in memory, with time and what is pushed in the test's hand. */
+/** The contexts live and webhooks on the embedded platform, in memory, with time and what is pushed in the test's hand. */
 export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean } = {}) {
   const database = openDatabase(':memory:');
   const open = (name: string) => new SqliteTable({ database, name, changes: true });
-  const [table, jobs, uploads] = [open('live'), open('jobs'), open('uploads')];
+  const [connections, table, jobs, uploads] = [open('connections'), open('live'), open('jobs'), open('uploads')];
   const folder = mkdtempSync(join(tmpdir(), 'millrace-live-'));
   const clock = new TestClock();
   const sent = new Map<string, Record<string, unknown>[]>();
@@ -34,9 +35,9 @@ export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean 
     close: async (connectionId: string, code: number) => void closed.set(connectionId, code),
   };
   const secrets = new FileSecrets({ folder });
-  const tables = { table, connections: table, webhooks: table, jobs, uploads };
+  const tables = { table, connections, jobs, uploads };
   const deps = { ...tables, push, secrets, clock, log: createLog({}, () => {}), allowPrivate };
-  const handlers = createLiveHandlers({ ...deps, websocketUrl: () => undefined });
+  const handlers = { ...createLiveHandlers({ websocketUrl: () => undefined }), ...createWebhooksHandlers(deps) };
   const callerOf = (tenantId: TenantId): Caller => ({
     tenantId,
     principalId: 'key_test',

@@ -28,7 +28,7 @@ const say = (connectionId: string, message: unknown) =>
   handleMessage(world.deps, connectionId, typeof message === 'string' ? message : JSON.stringify(message));
 const push = (...changes: Parameters<ReturnType<typeof pushEvents>>[0]) => pushEvents(world.deps)(changes);
 const told = (connectionId: string) => world.sent.get(connectionId) ?? [];
-const rows = async (pk: string) => (await world.table.query({ pk, limit: 1_000 })).items;
+const rows = async (pk: string) => (await world.connections.query({ pk, limit: 1_000 })).items;
 
 /** A job with events, as the jobs context keeps it. */
 async function keepJob(events: readonly { cursor: string; state: string }[], toldState = 'running') {

@@ -1,13 +1,7 @@
 import { publishingRoutes } from '../../contract/routes/publishing.ts';
 import { systemClock } from '../../platform/system-clock.ts';
-import {
-  openAuthenticator,
-  openKeys,
-  openSecrets,
-  openSignedObjects,
-  openTable,
-  openWorkflows,
-} from '../runtime/aws-composition.ts';
+import { openAuthenticator, openKeys } from '../identity/aws-deps.ts';
+import { openSecrets, openSignedObjects, openTable, openWorkflows } from '../runtime/aws-composition.ts';
 import { createHttpApi } from '../runtime/http.ts';
 import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
 import { createLog } from '../runtime/log.ts';

@@ -1,4 +1,5 @@
-import { openAuthenticator, openKeys, openTable } from '../runtime/aws-composition.ts';
+import { openAuthenticator, openKeys } from '../identity/aws-deps.ts';
+import { openTable } from '../runtime/aws-composition.ts';
 import { createLog } from '../runtime/log.ts';
 import { openLive } from './aws-deps.ts';
 import { socketHandler } from './socket-handler.ts';

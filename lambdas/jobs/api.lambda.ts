@@ -1,5 +1,6 @@
 import { jobsRoutes } from '../../contract/routes/jobs.ts';
-import { openAuthenticator, openKeys, openLog, openSignedObjects } from '../runtime/aws-composition.ts';
+import { openAuthenticator, openKeys } from '../identity/aws-deps.ts';
+import { openLog, openSignedObjects } from '../runtime/aws-composition.ts';
 import { createHttpApi } from '../runtime/http.ts';
 import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
 import { openJobs } from './aws-deps.ts';

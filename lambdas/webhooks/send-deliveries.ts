@@ -16,8 +16,8 @@ import {
   secretName,
   type WebhookRecord,
   webhookKey,
-} from './webhook-records.ts';
-import { signMessage } from './webhook-secrets.ts';
+} from './records.ts';
+import { signMessage } from './secrets.ts';
 
 export interface WebhookDeps {
   readonly table: Table;

@@ -3,15 +3,10 @@ import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { type ApiKey, ROOT_SECRET_PREFIX, SCOPES } from '../../contract/keys.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
-import type { Caller } from './api.ts';
+import type { Authenticate, Caller } from '../runtime/api.ts';
+import type { Log } from '../runtime/log.ts';
 import type { KeyStore } from './api-keys.ts';
 import { createJwtVerifier, type JwtIssuer } from './jwt.ts';
-import type { Log } from './log.ts';
-
-export type { JwtIssuer };
-
-/** Who calls, told by the `Authorization` header; `UnauthenticatedError` if it holds no valid credential. */
-export type Authenticate = (authorization: string | undefined) => Promise<Caller>;
 
 /** How long a credential that was found valid is not looked at again: the delay of a revocation. */
 const CACHE_MS = 60_000;

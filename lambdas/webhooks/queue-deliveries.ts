@@ -2,9 +2,8 @@ import type { TenantId } from '../../contract/common.ts';
 import { DELIVERY_LIFETIME_SECONDS } from '../../contract/limits.ts';
 import type { LiveEvent } from '../../contract/live.ts';
 import { WebhookEvent } from '../../contract/webhooks.ts';
-import type { ChangeConsumer, Item, Table } from '../../platform/ports/table.ts';
-import type { LiveDeps } from './deps.ts';
-import { pushEvents, type ToldEvent, toldEvent } from './push-events.ts';
+import type { Clock } from '../../platform/ports/clock.ts';
+import type { Item, Table } from '../../platform/ports/table.ts';
 import {
   asWebhook,
   type DeliveryRecord,
@@ -13,38 +12,31 @@ import {
   dueIndex,
   type WebhookRecord,
   webhooksPk,
-} from './webhook-records.ts';
+} from './records.ts';
 
 /** More than a tenant may have. */
 const PAGE = 100;
 
-interface TellDeps extends LiveDeps {
-  readonly webhooks: Table;
+interface EventOfTenant {
+  readonly tenantId: TenantId;
+  readonly event: LiveEvent;
 }
 
-/** Tells connections and webhooks what has happened. */
-export function tellEvents(deps: TellDeps): ChangeConsumer {
-  const push = pushEvents(deps);
-  return async (changes) => {
-    const events = changes.map(toldEvent).filter((told) => told !== undefined);
-    await Promise.all([push(changes), queueDeliveries(deps, events)]);
-    return undefined;
-  };
-}
-
-/** Keeps a message for each webhook that wants an event. An event that comes again is kept once. */
-async function queueDeliveries({ webhooks, clock }: TellDeps, events: readonly ToldEvent[]): Promise<void> {
-  const webhooksOf = new Map<TenantId, Promise<readonly WebhookRecord[]>>();
-  for (const { tenantId, event } of events) {
-    const type = typeOf(event);
-    if (!type) continue;
-    const reading = webhooksOf.get(tenantId) ?? readWebhooks(webhooks, tenantId);
-    webhooksOf.set(tenantId, reading);
-    for (const webhook of await reading) {
-      if (!webhook.enabled || !webhook.events.includes(type)) continue;
-      await webhooks.write({ op: 'put', item: newDelivery(webhook, type, event, clock.now()), unlessExists: true });
+/** Stores a message for each webhook that wants an event. An event that comes again is stored once. */
+export function queueDeliveries({ table, clock }: { table: Table; clock: Clock }) {
+  return async (events: readonly EventOfTenant[]): Promise<void> => {
+    const webhooksOf = new Map<TenantId, Promise<readonly WebhookRecord[]>>();
+    for (const { tenantId, event } of events) {
+      const type = typeOf(event);
+      if (!type) continue;
+      const reading = webhooksOf.get(tenantId) ?? readWebhooks(table, tenantId);
+      webhooksOf.set(tenantId, reading);
+      for (const webhook of await reading) {
+        if (!webhook.enabled || !webhook.events.includes(type)) continue;
+        await table.write({ op: 'put', item: newDelivery(webhook, type, event, clock.now()), unlessExists: true });
+      }
     }
-  }
+  };
 }
 
 async function readWebhooks(table: Table, tenantId: TenantId): Promise<readonly WebhookRecord[]> {

@@ -15,8 +15,8 @@ import { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { ROLE_SCOPES, Role } from '../../contract/keys.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
-import type { Caller } from './api.ts';
-import type { Log } from './log.ts';
+import type { Caller } from '../runtime/api.ts';
+import type { Log } from '../runtime/log.ts';
 
 const IssuerUrl = z.string().check(
   z.refine((text) => {

@@ -4,7 +4,6 @@ import { MAX_WEBHOOKS_PER_TENANT } from '../../contract/limits.ts';
 import type { WriteWebhook } from '../../contract/webhooks.ts';
 import { validationError } from '../runtime/validation.ts';
 import { problemOfUrl } from './post-safely.ts';
-import type { WebhookDeps } from './send-deliveries.ts';
 import {
   asDelivery,
   type DeliveryRecord,
@@ -15,8 +14,9 @@ import {
   type WebhookRecord,
   webhookKey,
   webhooksPk,
-} from './webhook-records.ts';
-import { createSecret, rotateSecret } from './webhook-secrets.ts';
+} from './records.ts';
+import { createSecret, rotateSecret } from './secrets.ts';
+import type { WebhookDeps } from './send-deliveries.ts';
 
 export async function createWebhook(
   deps: WebhookDeps,

@@ -3,11 +3,11 @@ import * as z from 'zod/mini';
 import { ROOT_SECRET_PREFIX } from '../../contract/keys.ts';
 import { identityRoutes } from '../../contract/routes/identity.ts';
 import { systemClock } from '../../platform/system-clock.ts';
-import { openAuthenticator, openKeys } from '../runtime/aws-composition.ts';
 import { readConfig } from '../runtime/config.ts';
 import { createHttpApi } from '../runtime/http.ts';
 import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
 import { createLog } from '../runtime/log.ts';
+import { openAuthenticator, openKeys } from './aws-deps.ts';
 import { createIdentityHandlers } from './handlers.ts';
 
 const config = readConfig({ ROOT_SECRET_ARN: z.string(), MILLRACE_VERSION: z.string() });

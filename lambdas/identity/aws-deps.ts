@@ -1,0 +1,23 @@
+import * as z from 'zod/mini';
+import { systemClock } from '../../platform/system-clock.ts';
+import type { Authenticate } from '../runtime/api.ts';
+import { openTable } from '../runtime/aws-composition.ts';
+import { jsonText, readConfig } from '../runtime/config.ts';
+import type { Log } from '../runtime/log.ts';
+import { createKeyStore, type KeyStore } from './api-keys.ts';
+import { createAuthenticator } from './authenticator.ts';
+import { JwtIssuer } from './jwt.ts';
+
+export function openKeys(): KeyStore {
+  return createKeyStore({ table: openTable('IDENTITY_TABLE'), clock: systemClock });
+}
+
+/** `rootSecret` is for the identity API alone. */
+export function openAuthenticator(options: {
+  keys: KeyStore;
+  log: Log;
+  rootSecret?: () => Promise<string>;
+}): Authenticate {
+  const { JWT_ISSUERS: jwt } = readConfig({ JWT_ISSUERS: jsonText(z.array(JwtIssuer)) });
+  return createAuthenticator({ ...options, jwt, clock: systemClock });
+}
