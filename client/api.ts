@@ -46,7 +46,7 @@ export const ROUTES = {
   getMarketplaceAccount: ['GET', '/marketplace-accounts/{account_id}'],
   renewMarketplaceCredentials: ['PUT', '/marketplace-accounts/{account_id}/credentials'],
   deleteMarketplaceAccount: ['DELETE', '/marketplace-accounts/{account_id}'],
-  listCommands: ['GET', '/bridge/commands'],
+  receiveCommands: ['POST', '/bridge/commands/receive'],
   heartbeatCommand: ['POST', '/bridge/commands/{command_id}/heartbeat'],
   answerCommand: ['POST', '/bridge/commands/{command_id}/answer'],
   getLive: ['GET', '/live'],

@@ -23,7 +23,7 @@ export type MarketplaceStats = OperationOutput<'getStats'>['items'][number];
 export type JobEvent = ContractJobEvent;
 export type Product = OperationOutput<'getProduct'>;
 export type MarketplaceAccount = OperationOutput<'getMarketplaceAccount'>;
-export type CommandPage = OperationOutput<'listCommands'>;
+export type CommandPage = OperationOutput<'receiveCommands'>;
 export type BridgeCommand = CommandPage['items'][number];
 export type UploadEvent = OperationOutput<'listUploadEvents'>['items'][number];
 /** An event of any job or upload. */
@@ -50,7 +50,7 @@ export type CreateBatch = BodyOf<'createBatch'>;
 export type ListKeys = QueryOf<'listKeys'>;
 export type ListProducts = QueryOf<'listProducts'>;
 export type ListMarketplaceAccounts = QueryOf<'listMarketplaceAccounts'>;
-export type ListCommands = QueryOf<'listCommands'>;
+export type ReceiveCommands = BodyOf<'receiveCommands'>;
 export type CreateProduct = BodyOf<'createProduct'>;
 export type CreateMarketplaceAccount = BodyOf<'createMarketplaceAccount'>;
 export type Credentials = BodyOf<'renewMarketplaceCredentials'>['credentials'];

@@ -31,7 +31,7 @@ export async function runBridge(
   output.note('Waiting for commands. Press Ctrl-C to stop.');
   let after: string | undefined;
   while (!signal.aborted) {
-    const { items, next_cursor } = await millrace.bridge.commands({
+    const { items, next_cursor } = await millrace.bridge.receive({
       wait_seconds: WAIT_SECONDS,
       limit: 1,
       ...(after && { after }),

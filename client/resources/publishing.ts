@@ -5,12 +5,12 @@ import type {
   CreateMarketplaceAccount,
   CreateProduct,
   Credentials,
-  ListCommands,
   ListMarketplaceAccounts,
   ListProducts,
   MarketplaceAccount,
   Page,
   Product,
+  ReceiveCommands,
 } from '../types.ts';
 
 /** Products that jobs of the workflow `publishing` publish on marketplaces. */
@@ -81,7 +81,7 @@ export class MarketplaceAccounts {
 /** A bridge outlives a server that is gone for this long. */
 const RETRY_SECONDS = 300;
 
-/** For a seller's bridge, which does on Vinted what jobs ask for; `millrace bridge` is one. */
+/** For a seller's bridge, which carries out on Vinted what jobs ask for; `millrace bridge` is one. */
 export class Bridge {
   readonly #api: Api;
 
@@ -89,13 +89,16 @@ export class Bridge {
     this.#api = api;
   }
 
-  /** What is to be done, in order. With `wait`, the answer comes when there is something, or after so many seconds. */
-  commands(query: ListCommands = {}): Promise<CommandPage> {
-    return this.#api.call('listCommands', { query }, { retrySeconds: RETRY_SECONDS });
+  /**
+   * Receives the next commands, in order; no other bridge receives them for 20 s. With `wait_seconds`, an answer without a
+   * command comes only after that time.
+   */
+  receive(body: ReceiveCommands = {}): Promise<CommandPage> {
+    return this.#api.call('receiveCommands', { body }, { retrySeconds: RETRY_SECONDS });
   }
 
   /**
-   * False when the command is not to be done: nobody waits for it any more or, told by its `claim`, another bridge has got it.
+   * False when the command is not to be done: nobody waits for it any more, or another bridge than the one with this `claim` has it.
    * `CommandNotFoundError`.
    */
   async heartbeat(commandId: string, claim?: string): Promise<boolean> {
@@ -103,7 +106,7 @@ export class Bridge {
     return (await this.#api.call('heartbeatCommand', input)).wanted;
   }
 
-  /** Tells how a command ended; safe to repeat, and the first answer counts. `CommandNotFoundError`. */
+  /** Reports how a command ended; safe to repeat, and the first answer counts. `CommandNotFoundError`. */
   async answer(commandId: string, answer: BridgeAnswer): Promise<void> {
     await this.#api.call(
       'answerCommand',

@@ -19,14 +19,14 @@ const productParams = z.object({ product_id: ProductId });
 const accountParams = z.object({ account_id: MarketplaceAccountId });
 const commandParams = z.object({ command_id: CommandId });
 const Ulid = z.string().check(z.regex(/^[0-9A-Z]{26}$/));
-const BridgeCommandsQuery = z.object({
-  /** `next_cursor` of the answer before; all that wait when left out, as after a start. */
+const ReceiveCommands = z.object({
+  /** `next_cursor` of the answer before; without it, as after a start, everything that waits is received. */
   after: z.optional(Ulid),
-  /** Only those of this account, for a bridge that does one of several; those of all when left out. */
+  /** Only commands of this account, for a bridge that works for one of several. */
   account_id: z.optional(MarketplaceAccountId),
-  /** Seconds to wait for a command if there is none yet. */
-  wait_seconds: z._default(z.coerce.number().check(z.int(), z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
-  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(100)), 10),
+  /** How long to wait for a command if there is none yet. */
+  wait_seconds: z._default(z.int().check(z.minimum(0), z.maximum(MAX_EVENT_WAIT_SECONDS)), 0),
+  limit: z._default(z.int().check(z.minimum(1), z.maximum(100)), 10),
 });
 
 /** `claim`: the command's, which has a bridge that was away told when another has got it. */
@@ -126,13 +126,13 @@ export const publishingRoutes = {
     responses: { 204: null },
     errors: ['MarketplaceAccountNotFoundError'],
   }),
-  listCommands: route({
-    method: 'GET',
-    path: '/bridge/commands',
+  receiveCommands: route({
+    method: 'POST',
+    path: '/bridge/commands/receive',
     context: 'publishing',
-    summary: 'What a bridge is to do next, and no other bridge within 20 s; waits for it if asked',
+    summary: 'Receive the next commands, which no other bridge receives for 20 s; waits for one if asked',
     auth: 'bridge:write',
-    query: BridgeCommandsQuery,
+    body: ReceiveCommands,
     responses: { 200: z.object({ items: z.array(BridgeCommand), next_cursor: z.optional(z.string()) }) },
     errors: [],
   }),

@@ -140,7 +140,7 @@ export async function queueCommands(
   if (queued === 0) throw new DomainError('CommandNotFoundError', `no command of ${jobId} waits for an answer`);
 }
 
-interface CommandsQuery {
+interface Receive {
   readonly after?: string | undefined;
   readonly account_id?: MarketplaceAccountId | undefined;
   readonly wait_seconds: number;
@@ -156,7 +156,7 @@ interface Taken {
  * What a bridge is to do next, in order. Only what a state waits for is told: a job that was cancelled wants nothing. Nor is
  * what another bridge has been given, or what is about the same listing, unless that bridge was not heard of for 20 s.
  */
-export async function listCommands(deps: PublishingDeps, tenantId: TenantId, query: CommandsQuery): Promise<Taken> {
+export async function receiveCommands(deps: PublishingDeps, tenantId: TenantId, query: Receive): Promise<Taken> {
   const end = performance.now() + query.wait_seconds * 1_000;
   for (;;) {
     const taken = await takeCommands(deps, tenantId, query);
@@ -169,7 +169,7 @@ export async function listCommands(deps: PublishingDeps, tenantId: TenantId, que
 async function takeCommands(
   deps: PublishingDeps,
   tenantId: TenantId,
-  { after, account_id, limit }: CommandsQuery,
+  { after, account_id, limit }: Receive,
 ): Promise<Taken> {
   const items: BridgeCommand[] = [];
   let next = after;

@@ -1,6 +1,6 @@
 import type { Handlers } from '../runtime/api.ts';
 import { listNewest } from '../runtime/listing.ts';
-import { answerCommand, heartbeatCommand, listCommands } from './bridge.ts';
+import { answerCommand, heartbeatCommand, receiveCommands } from './bridge.ts';
 import type { PublishingDeps } from './deps.ts';
 import {
   createMarketplaceAccount,
@@ -59,8 +59,8 @@ export function createPublishingHandlers(deps: PublishingDeps): Handlers<'publis
       return { status: 204 };
     },
 
-    async listCommands({ caller, query }) {
-      return { status: 200, body: await listCommands(deps, caller.tenantId, query) };
+    async receiveCommands({ caller, body }) {
+      return { status: 200, body: await receiveCommands(deps, caller.tenantId, body) };
     },
 
     async heartbeatCommand({ caller, params, query }) {

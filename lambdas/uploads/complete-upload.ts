@@ -6,7 +6,7 @@ import type { StoredPart } from '../../platform/ports/object-store.ts';
 import { validationError } from '../runtime/validation.ts';
 import { carryThrough } from './carry-through.ts';
 import type { UploadsApiDeps, UploadsDeps } from './deps.ts';
-import { findUpload, lookAtParts, notOpen } from './find-upload.ts';
+import { findUpload, notOpen, readArrivedOrExpire } from './find-upload.ts';
 import { moveUpload } from './move-upload.ts';
 import { checkPartNumbers, combineChecksums, digestParts, missingParts, partCount } from './parts.ts';
 import { type FileRecord, readFile, type UploadRecord } from './records.ts';
@@ -60,12 +60,12 @@ async function begin(deps: UploadsDeps, upload: UploadRecord, body: CompleteUplo
   if (body.parts && upload.integrity === 'whole') {
     throw validationError([{ field: 'parts', problem: 'not taken, as the integrity of this upload is whole' }]);
   }
-  const arrived = await lookAtParts(deps, upload);
+  const arrived = await readArrivedOrExpire(deps, upload);
   if (arrived.upload.state !== 'open') return undefined;
   // An object without a completion: one that had begun before the session was reopened made it after that.
   if (arrived.parts === 'all') return moveUpload(deps, upload, 'begin', { set: expected(body.checksum_crc64nvme) });
-  if (arrived.parts === 'none') return undefined;
   const { parts } = arrived;
+  if (typeof parts === 'string') return undefined;
   const combined = checkParts(upload, parts, body);
   const set = { parts_digest: digestParts(parts), ...expected(combined ?? body.checksum_crc64nvme) };
   return moveUpload(deps, upload, 'begin', { set });

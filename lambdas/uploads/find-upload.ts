@@ -31,13 +31,23 @@ export function notOpen({ upload_id, state, file_id }: UploadRecord): DomainErro
   return new DomainError('UploadNotOpenError', `upload ${upload_id} is ${state}; ${advice}`, { state });
 }
 
-/** A session and what of it has arrived: the parts as planned, all of them though no longer as parts, or none any more. */
-export type Arrived =
-  | { readonly upload: UploadRecord; readonly parts: readonly StoredPart[] }
-  | { readonly upload: UploadRecord; readonly parts: 'all' | 'none' };
+/** What `GET /uploads/{id}` shows of a session whose parts are gone, and what is stored once it is expired for that. */
+export const PARTS_GONE = {
+  code: 'UploadNotOpenError',
+  message: 'the object store no longer has the parts of this upload',
+};
 
-/** Looks at the parts of a session, and expires an open one whose parts somebody has deleted behind our back. */
-export async function lookAtParts(deps: UploadsDeps, upload: UploadRecord): Promise<Arrived> {
+/**
+ * A session and what of it has arrived: the parts as planned; all of them, though no longer as parts; none any more, as it
+ * has ended; or `gone`: it is open, but somebody else has deleted its parts.
+ */
+export interface Arrived {
+  readonly upload: UploadRecord;
+  readonly parts: readonly StoredPart[] | 'all' | 'none' | 'gone';
+}
+
+/** Reads which parts of a session have arrived, and changes nothing. */
+export async function readArrived(deps: UploadsDeps, upload: UploadRecord): Promise<Arrived> {
   const { state, tenant_id, upload_id, completions } = upload;
   if (state === 'completing' || state === 'completed') return { upload, parts: 'all' };
   if (state !== 'open') return { upload, parts: 'none' };
@@ -46,9 +56,16 @@ export async function lookAtParts(deps: UploadsDeps, upload: UploadRecord): Prom
   if (await deps.objects.head(upload.object_key)) return { upload, parts: 'all' };
   // It may have been completed and deleted, or aborted, since it was read.
   const now = await findUpload(deps, tenant_id, upload_id);
-  if (now.state !== state || now.completions !== completions) return lookAtParts(deps, now);
+  if (now.state !== state || now.completions !== completions) return readArrived(deps, now);
+  return { upload: now, parts: 'gone' };
+}
+
+/** The same for a call that changes the session: one whose parts are gone is expired first. */
+export async function readArrivedOrExpire(deps: UploadsDeps, upload: UploadRecord): Promise<Arrived> {
+  const arrived = await readArrived(deps, upload);
+  if (arrived.parts !== 'gone') return arrived;
+  const { tenant_id, upload_id } = upload;
   deps.log.error('parts are gone', { tenant_id, upload_id });
-  const error = { code: 'UploadNotOpenError', message: 'the object store no longer has the parts of this upload' };
-  const expired = await moveUpload(deps, now, 'expire', { set: { error } });
-  return lookAtParts(deps, expired ?? (await findUpload(deps, tenant_id, upload_id)));
+  const expired = await moveUpload(deps, arrived.upload, 'expire', { set: { error: PARTS_GONE } });
+  return readArrivedOrExpire(deps, expired ?? (await findUpload(deps, tenant_id, upload_id)));
 }

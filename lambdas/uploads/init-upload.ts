@@ -7,7 +7,7 @@ import type { Item, Write } from '../../platform/ports/table.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { validationError } from '../runtime/validation.ts';
 import type { UploadsApiDeps, UploadsDeps } from './deps.ts';
-import { type Arrived, lookAtParts } from './find-upload.ts';
+import { type Arrived, readArrivedOrExpire } from './find-upload.ts';
 import { progressOfArrived } from './get-upload.ts';
 import { checkPartsToSign, PARTS_FIELD, type Plan, partCount, signPartUrls } from './parts.ts';
 import {
@@ -52,11 +52,11 @@ export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput, t
       ? undefined
       : await findRequest(deps, { tenantId, key: idempotencyKey, body, idField: 'upload_id' });
   const earlier = request?.id && (await readUpload(deps.table, tenantId, request.id));
-  if (earlier) return answer(deps, await lookAtParts(deps, earlier), input, plan, false);
+  if (earlier) return answer(deps, await readArrivedOrExpire(deps, earlier), input, plan, false);
 
   const print = body.fingerprint === undefined ? undefined : await findPrint(deps, tenantId, body.fingerprint);
   if (body.resume && print?.upload) {
-    const arrived = await lookAtParts(deps, print.upload);
+    const arrived = await readArrivedOrExpire(deps, print.upload);
     // It may have ended just now, or turn out to: then another takes its place.
     if (arrived.upload.state !== 'open') return tryAgain();
     const claimed = !request || (await deps.table.write(request.claim(arrived.upload.upload_id))).ok;

@@ -36,7 +36,7 @@ async function stopBridge({ child, done }: RunningCli): Promise<void> {
 /** The next command, waited for. */
 async function nextCommand(client: Millrace, type: BridgeCommand['type']): Promise<BridgeCommand> {
   return until(`a command ${type}`, async () => {
-    const { items } = await client.bridge.commands({ wait_seconds: 5 });
+    const { items } = await client.bridge.receive({ wait_seconds: 5 });
     return items.find((command) => command.type === type);
   });
 }
@@ -195,7 +195,7 @@ describe.concurrent("a seller's bridge", () => {
     await theirs.tenant.client.jobs.create('publishing', input);
     const { id } = await nextCommand(theirs.tenant.client, 'upload_image');
     const { apiKey, client } = mine.tenant;
-    expect((await client.bridge.commands()).items).toEqual([]);
+    expect((await client.bridge.receive()).items).toEqual([]);
     const answers = await Promise.all([
       call('POST', `/bridge/commands/${id}/heartbeat`, { apiKey }),
       call('POST', `/bridge/commands/${id}/answer`, { apiKey, body: { result: { photo_id: '1' } } }),
@@ -205,7 +205,7 @@ describe.concurrent("a seller's bridge", () => {
     );
     const { secret } = await client.keys.create({ name: 'bridge', role: 'editor', scopes: ['bridge:write'] });
     const bridge = new MillraceClient({ url: target.url, apiKey: secret });
-    expect((await bridge.bridge.commands()).items).toEqual([]);
+    expect((await bridge.bridge.receive()).items).toEqual([]);
     await expect(bridge.products.list()).rejects.toMatchObject({ code: 'ForbiddenError' });
   });
 
@@ -223,7 +223,7 @@ describe.concurrent("a seller's bridge", () => {
       const { id } = await nextCommand(client, 'upload_image');
       await client.jobs.cancel(job.id);
       expect((await client.jobs.wait(job.id)).state).toBe('cancelled');
-      expect((await client.bridge.commands()).items).toEqual([]);
+      expect((await client.bridge.receive()).items).toEqual([]);
       expect(await client.bridge.heartbeat(id)).toBe(false);
       await client.bridge.answer(id, { result: { photo_id: 'late' } });
       expect((await client.jobs.get(job.id)).state).toBe('cancelled');

@@ -472,7 +472,7 @@ describe('bridge', () => {
   it('tells as much as it may of what its program says, in whole characters', async () => {
     const answers: unknown[] = [];
     const commands = [{ id: 'cmd_1', type: 'verify', cursor: '1', listing_id: '7' }];
-    server.answers['GET /bridge/commands'] = () =>
+    server.answers['POST /bridge/commands/receive'] = () =>
       answers.length === 0 ? { body: { items: commands, next_cursor: '1' } } : { status: 403, body: {} };
     server.answers['POST /bridge/commands/cmd_1/answer'] = (_url, body) => {
       answers.push(body);
@@ -500,8 +500,8 @@ describe('bridge', () => {
       process.stdout.write(stdout ?? '');
       process.stderr.write(stderr ?? '');
       process.exitCode = stderr ? 1 : 0;`;
-    server.answers['GET /bridge/commands'] = (url) => {
-      const at = Number(url.searchParams.get('after') ?? 0);
+    server.answers['POST /bridge/commands/receive'] = (_url, body) => {
+      const at = Number((body as { after?: string }).after ?? 0);
       const items = ids.slice(at, at + 1).map((id) => ({ id, type: 'upload_image' }));
       return { body: { items, next_cursor: String(at + items.length) } };
     };

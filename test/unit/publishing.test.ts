@@ -8,8 +8,8 @@ import {
   askBridge,
   type CommandToSend,
   heartbeatCommand,
-  listCommands,
   queueCommands,
+  receiveCommands,
 } from '../../lambdas/publishing/bridge.ts';
 import type { PublishingDeps } from '../../lambdas/publishing/deps.ts';
 import {
@@ -194,7 +194,7 @@ describe('a command for a bridge', () => {
     deps.waiting.add(token);
     await queueCommands(deps, { tenantId: tenant, jobId: ofJob, token });
   };
-  const list = (after?: string) => listCommands(deps, tenant, { after, wait_seconds: 0, limit: 10 });
+  const list = (after?: string) => receiveCommands(deps, tenant, { after, wait_seconds: 0, limit: 10 });
   const waits = { code: 'TaskWaitingError' };
 
   test('is delivered while a state waits for it, and its result answers the task', async () => {
@@ -305,8 +305,8 @@ describe('a command for a bridge', () => {
     await queue('token-1');
     await queue('token-2', otherJobId);
     const query = { account_id: otherAccountId, wait_seconds: 0, limit: 1 };
-    expect((await listCommands(deps, tenant, query)).items).toMatchObject([{ account_id: otherAccountId }]);
-    expect((await listCommands(deps, tenant, query)).items).toEqual([]);
+    expect((await receiveCommands(deps, tenant, query)).items).toMatchObject([{ account_id: otherAccountId }]);
+    expect((await receiveCommands(deps, tenant, query)).items).toEqual([]);
     expect((await list()).items).toHaveLength(1);
   });
 
@@ -345,6 +345,6 @@ describe('a command for a bridge', () => {
     const [command] = (await list()).items;
     const other = answerCommand(deps, otherTenant, command?.id as never, { result: { listing_id: '9' } });
     await expect(other).rejects.toMatchObject({ code: 'CommandNotFoundError' });
-    expect((await listCommands(deps, otherTenant, { wait_seconds: 0, limit: 10 })).items).toEqual([]);
+    expect((await receiveCommands(deps, otherTenant, { wait_seconds: 0, limit: 10 })).items).toEqual([]);
   });
 });

@@ -72,7 +72,11 @@ describe('open sessions without activity', () => {
     await world.store.abortMultipart(multipartOf(kept));
     world.clock.advance(HOUR_MS);
     expect((await idle(60)).items).toEqual([]);
+    // It is shown as what it is, but only a call that changes something, or the sweep, stores that.
     expect(await world.state(id)).toBe('expired');
+    expect(world.uploads()[0]?.state).toBe('open');
+    await expect(world.complete(id)).rejects.toMatchObject({ code: 'UploadNotOpenError' });
+    expect(world.uploads()[0]?.state).toBe('expired');
     expect((await world.call('listUploads')).body.orphaned).toBeUndefined();
   });
 
