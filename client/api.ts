@@ -164,7 +164,7 @@ export class Api {
     try {
       return JSON.parse(text);
     } catch (cause) {
-      const message = `${url.origin} answered ${response.status} without JSON; is the URL right?`;
+      const message = `${url.origin} answered ${response.status} without JSON: check the URL`;
       throw new MillraceError('UnexpectedAnswerError', message, { status: response.status, cause });
     }
   }

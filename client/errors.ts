@@ -88,7 +88,7 @@ export function answerError(response: Response, text: string): MillraceError {
   }
   return new MillraceError(
     'UnexpectedAnswerError',
-    `${response.url} answered ${response.status} without the API's error body; is the URL right?`,
+    `${response.url} answered ${response.status} without the API's error body: check the URL`,
     common,
   );
 }

@@ -51,8 +51,8 @@ export class MillraceClient<Source> {
 
   constructor({ url, apiKey, token, signal }: MillraceOptions, platform: Platform<Source>) {
     const credential = apiKey ?? token;
-    if (!URL.canParse(url)) throw new MillraceError('ValidationError', `not a URL: ${url}`);
-    if (!credential) throw new MillraceError('UnauthenticatedError', 'give an apiKey or a token');
+    if (!URL.canParse(url)) throw new MillraceError('ValidationError', `url must be an absolute URL, got ${url}`);
+    if (!credential) throw new MillraceError('UnauthenticatedError', 'an apiKey or a token is required');
     const api = new Api({ url, token: credential, signal });
     this.#platform = platform;
     this.#signal = signal;

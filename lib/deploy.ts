@@ -9,17 +9,17 @@ import * as z from 'zod/mini';
 import { type Outputs, readOutputs, runCdk } from './cdk.ts';
 import { readRootSecret } from './root-secret.ts';
 
-const HELP = `Deploys Millrace to your AWS account and makes the first API key.
+const HELP = `Deploys Millrace to your AWS account and creates the first API key.
 
   npm run deploy -- [options]
 
-  --first-key TENANT    the tenant of the first API key, made unless it has one (default: main)
-  -c, --context K=V     a setting; may be repeated. See lib/settings.ts:
+  --first-key TENANT    tenant for which an API key is created unless it has one (default: main)
+  -c, --context K=V     set a setting; may be repeated. See lib/settings.ts:
                         prefix, keepData, issuers, runningJobsPerTenant, retryDelaySeconds,
                         logRetentionDays, kmsKeyArn
-  --profile NAME        an AWS profile, as in the AWS CLI
-  --region REGION       an AWS region, such as eu-central-1
-  --help                this text
+  --profile NAME        AWS profile, as in the AWS CLI
+  --region REGION       AWS region, such as eu-central-1
+  --help                show this text
 `;
 
 /** What the user can mend: told as a sentence, without a stack. */
@@ -68,7 +68,7 @@ interface Target {
 async function findTarget(): Promise<Target> {
   const sts = new STSClient();
   const region = await sts.config.region().catch(() => {
-    throw new DeployError('There is no AWS region: give --region, or set AWS_REGION or a region in your AWS profile.');
+    throw new DeployError('No AWS region is set: pass --region, set AWS_REGION, or set a region in your AWS profile.');
   });
   // The CDK app reads the region from the environment too.
   process.env.AWS_REGION = region;
@@ -77,9 +77,9 @@ async function findTarget(): Promise<Target> {
     return { account, region };
   } catch (error) {
     throw new DeployError(
-      `AWS did not accept your credentials, or there are none (${messageOf(error)}).\n` +
-        'Sign in with `aws sso login` or `aws configure`, name a profile with --profile, ' +
-        'or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; then run this again.',
+      `AWS credentials are missing or were rejected (${messageOf(error)}).\n` +
+        'Run `aws sso login` or `aws configure`, pass a profile with --profile, ' +
+        'or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Then run this again.',
     );
   }
 }
@@ -93,7 +93,7 @@ async function checkBootstrap({ account, region }: Target): Promise<void> {
     // Anything else, such as a denial, may be different for the roles that the CDK takes: it will tell.
     if (!(error instanceof NotFound)) return;
     throw new DeployError(
-      `The CDK has not been set up in account ${account}, ${region}. Once for each account and region, run:\n` +
+      `The CDK is not bootstrapped in account ${account}, ${region}. Run this once per account and region:\n` +
         `  npx cdk bootstrap aws://${account}/${region}`,
     );
   }
@@ -106,7 +106,7 @@ async function deploy(context: readonly string[]): Promise<Outputs> {
     const settings = context.flatMap((pair) => ['--context', pair]);
     const arguments_ = ['deploy', '--all', '--require-approval', 'never', '--concurrency', '4', '--outputs-file', file];
     const code = await runCdk([...arguments_, ...settings]);
-    if (code !== 0) throw new DeployError('The deployment failed: what CloudFormation says of it is above.');
+    if (code !== 0) throw new DeployError('The deployment failed. See the messages of CloudFormation above.');
     return await readOutputs(file);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -120,7 +120,9 @@ async function waitUntilHealthy(url: string): Promise<void> {
     const response = await fetch(`${url}/health`).catch(() => undefined);
     if (response?.ok) return;
     if (Date.now() > deadline) {
-      throw new DeployError(`${url}/health does not answer as it should (${response?.status ?? 'no connection'}).`);
+      throw new DeployError(
+        `The stacks are deployed, but ${url}/health did not answer 200 within 60 s (${response?.status ?? 'no connection'}). Run this again in a minute.`,
+      );
     }
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }
@@ -135,7 +137,7 @@ async function createFirstKey(url: string, rootSecret: string, tenant: string): 
   const call = async (init: RequestInit, query = '') => {
     const response = await fetch(`${url}/keys${query}`, { ...init, headers });
     const body: unknown = await response.json();
-    if (!response.ok) throw new DeployError(`The API did not make a key: ${JSON.stringify(body)}`);
+    if (!response.ok) throw new DeployError(`The API did not create a key: ${JSON.stringify(body)}`);
     return body;
   };
   const { items } = Keys.parse(await call({ method: 'GET' }, `?tenant_id=${encodeURIComponent(tenant)}&limit=1`));
@@ -147,17 +149,17 @@ async function createFirstKey(url: string, rootSecret: string, tenant: string): 
 function nextSteps({ ApiUrl, RootSecretArn }: Outputs, tenant: string, key: string | undefined): string {
   const lines = key
     ? [
-        'Your first API key is told only now:',
+        'Your first API key is shown only once:',
         '',
         `  export MILLRACE_URL=${ApiUrl}`,
         `  export MILLRACE_API_KEY=${key}`,
       ]
     : [
-        `Tenant ${tenant} has an API key already. The root secret makes more of them: mr_root_<text of ${RootSecretArn}>.`,
+        `Tenant ${tenant} already has an API key. To create more, use the root secret: mr_root_<value of ${RootSecretArn}>.`,
         '',
         `  export MILLRACE_URL=${ApiUrl}`,
       ];
-  return ['', 'Millrace is deployed.', ...lines, '', 'Then:', '  npx millrace upload FILE', ''].join('\n');
+  return ['', 'Millrace is deployed.', ...lines, '', 'Next:', '  npx millrace upload FILE', ''].join('\n');
 }
 
 function messageOf(error: unknown): string {

@@ -32,7 +32,7 @@ export function openDataFolder(path: string): DataFolder {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw new SetupError(
-      `cannot make the data folder ${path}: ${(error as Error).message}; choose another with --data`,
+      `cannot create the data folder ${path}: ${(error as Error).message}; choose another with --data`,
     );
   }
   const lock = lockFolder(path);
@@ -61,7 +61,7 @@ function lockFolder(path: string): DatabaseSync {
   } catch {
     lock.close();
     throw new SetupError(
-      `the data folder ${path} is in use by another Millrace: stop it, or choose another with --data`,
+      `the data folder ${path} is in use by another server: stop that server, or choose another folder with --data`,
     );
   }
 }
@@ -72,7 +72,7 @@ function checkVersion(path: string): void {
   const { version } = readJson(file, z.object({ version: z.int() })) ?? fail(file);
   if (version > DATA_VERSION) {
     throw new SetupError(
-      `the data folder ${path} was written by a newer Millrace (version ${version}, this one knows ${DATA_VERSION}): update Millrace, or choose another with --data`,
+      `the data folder ${path} has version ${version}, but this server supports versions up to ${DATA_VERSION}: update Millrace, or choose another folder with --data`,
     );
   }
 }
@@ -97,7 +97,7 @@ export function readJson<Content>(file: string, schema: z.ZodMiniType<Content>):
 }
 
 function fail(file: string): never {
-  throw new SetupError(`${file} is damaged: restore it, or choose another data folder with --data`);
+  throw new SetupError(`${file} is corrupt: restore it from a backup, or choose another data folder with --data`);
 }
 
 /** Writes a file that only its owner reads; after a crash it is whole or not there. */

@@ -28,7 +28,7 @@ export interface DemoOptions {
  */
 export async function runDemo({ url, apiKey, file, sizeBytes, signal }: DemoOptions): Promise<boolean> {
   const path = shortPath(file);
-  say(`1. A file to work on: ${path}`);
+  say(`1. Create a file: ${path}`);
   await makeFile(file, sizeBytes, signal);
 
   const cli = (...args: string[]) => runCli(args, { url, apiKey, signal });
@@ -45,7 +45,7 @@ export async function runDemo({ url, apiKey, file, sizeBytes, signal }: DemoOpti
   say(`\nsummary.json\n${JSON.stringify(summary, null, 2)}`);
   sayTimes(job, summary.rows);
   if (summary.scored_rows === summary.rows && summary.rows > 0) return true;
-  process.stderr.write(`Of ${summary.rows} rows only ${summary.scored_rows} could be scored.\n`);
+  process.stderr.write(`Only ${summary.scored_rows} of ${summary.rows} rows were scored.\n`);
   return false;
 }
 
@@ -56,18 +56,18 @@ async function makeFile(file: string, sizeBytes: number, signal: AbortSignal): P
   // The file, its upload and its predictions.
   if (bavail * bsize < 3 * sizeBytes) {
     throw new SetupError(
-      `the demo needs ${megabytes(3 * sizeBytes)} of free disk space: free some, or make it smaller with --size 64MB`,
+      `the demo needs ${megabytes(3 * sizeBytes)} of free disk space: free some, or choose a smaller file with --size 64MB`,
     );
   }
   const bar = process.stderr.isTTY
-    ? new cliProgress.SingleBar({ format: 'making it {bar} {percentage} %', barsize: 24, clearOnComplete: true })
+    ? new cliProgress.SingleBar({ format: 'creating {bar} {percentage} %', barsize: 24, clearOnComplete: true })
     : undefined;
   bar?.start(sizeBytes, 0);
   const rows = await writeDemoFile(file, sizeBytes, (written) => {
     signal.throwIfAborted();
     bar?.update(Math.min(written, sizeBytes));
   }).finally(() => bar?.stop());
-  say(`   ${megabytes(statSync(file).size)}, ${rows.toLocaleString('en')} rows of 16 numbers, always the same`);
+  say(`   ${megabytes(statSync(file).size)}, ${rows.toLocaleString('en')} rows of 16 numbers`);
 }
 
 /** The exit code. What it shows goes to the terminal directly, so that its progress bar finds its place. */
@@ -91,7 +91,7 @@ async function runCli(
 
 function newest<Item>({ items }: { items: readonly Item[] }): Item {
   const [item] = items;
-  if (!item) throw new Error('what was just made is not listed');
+  if (!item) throw new Error('the listing lacks the item that was just created');
   return item;
 }
 

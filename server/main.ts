@@ -18,29 +18,28 @@ const HELP = `Millrace ${manifest.version}, the single-machine edition.
 
 npm start [-- OPTIONS]
 
-Starts the server, and at the first start does the main job once: makes a file, uploads it, scores its rows.
+Starts the server. The first start also runs a demo: it creates a file, uploads it and scores its rows.
 
-  --demo            do the main job at a later start too
-  --once            end after the main job; exit code 0 if all of it went right
-  --serve-only      no main job
-  --size SIZE       of the file that the main job makes, such as 64MB (default 300MB)
-  --port PORT       0 for any free one (default 4780)
+  --demo            run the demo again at a later start
+  --once            exit after the demo; exit code 0 if it succeeded
+  --serve-only      do not run the demo
+  --size SIZE       size of the demo's file, such as 64MB or 2GB (default 300MB)
+  --port PORT       port to listen on; 0 picks a free one (default 4780)
   --host HOST       address to listen on (default 127.0.0.1)
-  --public-url URL  where clients reach the server, if not there: it goes into presigned URLs
-  --running-jobs N  jobs of one tenant that run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
+  --public-url URL  URL at which clients reach the server, if it differs; used in presigned URLs
+  --running-jobs N  jobs that one tenant may run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
   --retry-delay SECONDS
-                    before a job's first automatic retry (default ${DEFAULT_RETRY_DELAY_SECONDS}); each further one waits
-                    twice as long
-  --quotas JSON     of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
+                    delay before a job's first automatic retry (default ${DEFAULT_RETRY_DELAY_SECONDS}); doubles each time
+  --quotas JSON     quotas of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
   --deleted-file-days N
-                    for so long deleted files can be restored (default ${DELETED_FILE_DAYS}); 0: not at all
+                    days for which deleted files can be restored (default ${DELETED_FILE_DAYS}; 0 deletes at once)
   --marketplaces JSON
-                    where they are, if not at their own addresses, such as their sandboxes: ebay_url, ebay_media_url,
-                    etsy_url, timeout_seconds
+                    addresses of marketplaces, for example of their sandboxes: ebay_url, ebay_media_url, etsy_url;
+                    timeout_seconds
   --webhooks-to-private
-                    let webhooks lead to addresses that are not public, and by http
-  --data FOLDER     where all data is (default ./.millrace)
-  --help
+                    allow webhooks to addresses that are not public, and over http
+  --data FOLDER     folder for all data (default ./.millrace)
+  -h, --help        show this text
 `;
 
 /** Of the key that the first start makes. */
@@ -72,7 +71,7 @@ async function main(): Promise<void> {
       const { url } = millrace;
       const ok = await runDemo({ url, apiKey, file, sizeBytes: options.sizeBytes, signal: stopping.signal });
       if (!ok) process.exitCode = 1;
-      say(ok ? '\nAll of it went right.' : `\nThe main job failed; ${shortPath(join(data, 'server.log'))} tells more.`);
+      say(ok ? '\nThe demo succeeded.' : `\nThe demo failed. See ${shortPath(join(data, 'server.log'))} for details.`);
     }
     if (options.once) return;
     sayHowToGoOn(millrace.url, data);
@@ -105,25 +104,25 @@ function readOptions(): Options | undefined {
   if (values.help) return undefined;
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new SetupError(`--port takes a number from 0 to 65535, not ${values.port}`);
+    throw new SetupError(`--port must be an integer from 0 to 65535, got ${values.port}`);
   }
   const publicUrl = values['public-url'];
   if (publicUrl !== undefined && !/^https?:$/.test(URL.parse(publicUrl)?.protocol ?? '')) {
-    throw new SetupError(`--public-url takes a URL such as https://uploads.example.com, not ${publicUrl}`);
+    throw new SetupError(`--public-url must be a URL such as https://uploads.example.com, got ${publicUrl}`);
   }
   const runningJobsPerTenant = Number(values['running-jobs']);
   if (!Number.isInteger(runningJobsPerTenant) || runningJobsPerTenant < 1) {
-    throw new SetupError(`--running-jobs takes a whole number from 1 on, not ${values['running-jobs']}`);
+    throw new SetupError(`--running-jobs must be an integer of at least 1, got ${values['running-jobs']}`);
   }
   const retryDelaySeconds = Number(values['retry-delay']);
   if (!(retryDelaySeconds >= 0.05 && retryDelaySeconds <= 3_600)) {
-    throw new SetupError(`--retry-delay takes a number of seconds from 0.05 to 3600, not ${values['retry-delay']}`);
+    throw new SetupError(`--retry-delay must be a number of seconds from 0.05 to 3600, got ${values['retry-delay']}`);
   }
   const deletedFileDays = Number(values['deleted-file-days']);
   if (!Number.isInteger(deletedFileDays) || deletedFileDays < 0) {
-    throw new SetupError(`--deleted-file-days takes a whole number, not ${values['deleted-file-days']}`);
+    throw new SetupError(`--deleted-file-days must be an integer of at least 0, got ${values['deleted-file-days']}`);
   }
-  if (values.once && values['serve-only']) throw new SetupError('--once and --serve-only exclude each other');
+  if (values.once && values['serve-only']) throw new SetupError('--once and --serve-only cannot be combined');
   return {
     port,
     host: values.host,
@@ -165,7 +164,7 @@ function parse() {
       },
     });
   } catch (error) {
-    throw new SetupError(`${(error as Error).message} (npm start -- --help shows what there is)`);
+    throw new SetupError(`${(error as Error).message} (run npm start -- --help for usage)`);
   }
 }
 
@@ -173,19 +172,19 @@ function parseSize(text: string): number {
   const [, digits = '', unit = ''] = /^(\d{1,6})(MB|GB)$/i.exec(text) ?? [];
   const bytes = Number(digits) * (unit.toUpperCase() === 'GB' ? 1e9 : 1e6);
   if (bytes > 0) return bytes;
-  throw new SetupError(`--size takes a size such as 64MB or 2GB, not ${text}`);
+  throw new SetupError(`--size must be a size such as 64MB or 2GB, got ${text}`);
 }
 
 function parseQuotas(text: string): Quotas {
   const quotas = jsonText(Quotas).safeParse(text);
   if (quotas.success) return quotas.data;
-  throw new SetupError(`--quotas takes JSON such as {"open_sessions":100}, not ${text}`);
+  throw new SetupError(`--quotas must be JSON such as {"open_sessions":100}, got ${text}`);
 }
 
 function parseMarketplaces(text: string): MarketplaceSettings {
   const marketplaces = jsonText(MarketplaceSettings).safeParse(text);
   if (marketplaces.success) return marketplaces.data;
-  throw new SetupError(`--marketplaces takes JSON such as {"ebay_url":"https://api.sandbox.ebay.com"}, not ${text}`);
+  throw new SetupError(`--marketplaces must be JSON such as {"ebay_url":"https://api.sandbox.ebay.com"}, got ${text}`);
 }
 
 /** The key in the data folder's credentials, which the CLI reads; made at the first start. */
@@ -212,21 +211,21 @@ async function createFirstKey(keys: KeyStore): Promise<string> {
 function sayWhere(url: string, data: string): void {
   say(`Millrace ${manifest.version}, single-machine edition`);
   say(`  API   ${url}`);
-  say(`  Data  ${shortPath(data)}, with the API key in credentials.json and the log in server.log\n`);
+  say(`  Data  ${shortPath(data)} (API key in credentials.json, log in server.log)\n`);
 }
 
 function sayHowToGoOn(url: string, data: string): void {
   const found = data === resolve('.millrace');
-  say('\nGo on, in another terminal here:');
+  say('\nNext, in another terminal in this folder:');
   if (!found) {
     say(`  export MILLRACE_URL=${url}`);
     say(`  export MILLRACE_API_KEY=$(sed 's/.*"api_key":"\\([^"]*\\)".*/\\1/' ${shortPath(data)}/credentials.json)`);
   }
-  say('  npx millrace upload FILE        upload a file of yours; Ctrl-C and the same again resumes');
-  say('  npx millrace ls                 files');
-  say('  npx millrace jobs               jobs');
-  say('  npx millrace --help             everything else');
-  say('\nThe server runs until Ctrl-C.');
+  say('  npx millrace upload FILE        upload a file; after Ctrl-C, repeat the command to resume');
+  say('  npx millrace ls                 list files');
+  say('  npx millrace jobs               list jobs');
+  say('  npx millrace --help             show all commands');
+  say('\nThe server is running. Press Ctrl-C to stop it.');
 }
 
 function say(text: string): void {

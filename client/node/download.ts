@@ -34,7 +34,7 @@ export async function downloadFile(
   try {
     const checksum = await receive(millrace, file, output, options);
     if (checksum !== file.receipt.checksum_crc64nvme) {
-      throw new MillraceError('DownloadMismatchError', 'the bytes that arrived differ from the receipt');
+      throw new MillraceError('DownloadMismatchError', 'the downloaded bytes differ from the receipt');
     }
     await rename(aside, path);
     return file;
@@ -43,19 +43,19 @@ export async function downloadFile(
   }
 }
 
-/** What will not do at the end is refused here. */
+/** Fails before the transfer if the target can't be written. */
 async function openAside(path: string, aside: string): Promise<FileHandle> {
   const there = await stat(path).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENAMETOOLONG') return undefined;
     throw new MillraceError('FileUnwritableError', `${path} cannot be written: its name is too long`, { cause });
   });
   if (path === '' || path.endsWith('/') || path.endsWith(sep) || (there && !there.isFile())) {
-    throw new MillraceError('FileUnwritableError', `'${path}' is not the path of a file: say its name, too`);
+    throw new MillraceError('FileUnwritableError', `'${path}' is not a file path: add the file name`);
   }
   const folder = dirname(path);
   return open(aside, 'wx').catch(async (cause: NodeJS.ErrnoException) => {
     const hasFolder = (await stat(folder).catch(() => undefined))?.isDirectory();
-    const reason = hasFolder ? cause.code : `there is no folder ${folder}`;
+    const reason = hasFolder ? cause.code : `the folder ${folder} does not exist`;
     throw new MillraceError('FileUnwritableError', `${path} cannot be written: ${reason}`, { cause });
   });
 }
@@ -82,7 +82,7 @@ async function receive(
           bytesReceived += chunk.byteLength;
           onProgress?.({ bytesReceived, bytesTotal });
         }
-        if (bytesReceived < bytesTotal) throw new MillraceError('NetworkError', 'the download broke off');
+        if (bytesReceived < bytesTotal) throw new MillraceError('NetworkError', 'the download was interrupted');
       } catch (error) {
         if (!mayRetry(error)) throw error;
         if (bytesReceived > before) retries = new Retries({ seconds: retrySeconds, attempts: 3 });
@@ -105,7 +105,10 @@ async function* readFrom(url: string, start: number, signal: AbortSignal | undef
     const response = await fetch(url, { headers: start > 0 ? { range: `bytes=${start}-` } : {}, signal: either });
     if (!response.ok) throw await refusal(response);
     if (response.status !== (start > 0 ? 206 : 200) || !response.body) {
-      throw new MillraceError('UnexpectedAnswerError', `the object store answered ${response.status} to a range`);
+      throw new MillraceError(
+        'UnexpectedAnswerError',
+        `the object store answered ${response.status} to a range request`,
+      );
     }
     for await (const chunk of response.body) {
       stalled.refresh();

@@ -51,7 +51,7 @@ async function* readRange(
       const { bytesRead } = await handle.read(buffer, 0, length, position).catch((cause: unknown) => {
         throw unreadable(path, cause);
       });
-      if (bytesRead === 0) throw new MillraceError('FileChangedError', `${path} is shorter than it was`);
+      if (bytesRead === 0) throw new MillraceError('FileChangedError', `${path} became shorter while it was read`);
       yield buffer.subarray(0, bytesRead);
       position += bytesRead;
     }

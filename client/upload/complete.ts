@@ -17,7 +17,7 @@ export async function completeSession(run: UploadRun, { upload }: Session, check
   if ('file' in answer) return answer.file;
   const ended = await settled(run, upload.id);
   if (ended.state === 'open') {
-    throw new MillraceError('PartChecksumMismatchError', 'parts turned out to differ when the file was made of them');
+    throw new MillraceError('PartChecksumMismatchError', 'parts changed before the upload was completed');
   }
   if (ended.state !== 'completed') throw notOpen(ended);
   return fileOf(run, ended);
@@ -48,12 +48,12 @@ export async function takeFile(run: UploadRun, upload: UploadWithParts, checksum
   const { sizeBytes } = run.source;
   const local = checksum ?? (await hashRange(run.source, 0, sizeBytes, run.signal));
   if (local === file.receipt.checksum_crc64nvme) return file;
-  throw new MillraceError('FileChangedError', 'the upload was completed before, from a file with other content', {
+  throw new MillraceError('FileChangedError', 'the upload was already completed with different content', {
     details: { file_id: file.id },
   });
 }
 
 async function fileOf(run: UploadRun, { file_id }: UploadWithParts): Promise<File> {
-  if (!file_id) throw new MillraceError('UnexpectedAnswerError', 'a completed upload names no file');
+  if (!file_id) throw new MillraceError('UnexpectedAnswerError', 'the completed upload has no file id');
   return run.api.call('getFile', { params: { file_id } }, patiently(run));
 }

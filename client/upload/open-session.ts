@@ -115,7 +115,7 @@ const NO_USE = ['UploadNotFoundError', 'FileNotFoundError', 'FileChangedError'];
 
 function checkSize({ source }: UploadRun, upload: UploadWithParts): void {
   if (upload.size_bytes === source.sizeBytes) return;
-  const message = `the upload is of ${upload.size_bytes} bytes, the file has ${source.sizeBytes}`;
+  const message = `the upload expects ${upload.size_bytes} bytes, but the file has ${source.sizeBytes}`;
   throw new MillraceError('FileChangedError', message);
 }
 

@@ -65,10 +65,14 @@ export async function putPart(run: UploadRun, session: Session, signed: SignedPa
     } else if (kind === 'digest') {
       badDigests += 1;
       if (badDigests > MAX_BAD_DIGESTS) {
-        throw new MillraceError('FileChangedError', `part ${partNumber} differs each time it is read or sent`, {
-          details: { part_number: partNumber },
-          cause: error,
-        });
+        throw new MillraceError(
+          'FileChangedError',
+          `part ${partNumber} keeps failing its checksum: the file changes, or the connection corrupts it`,
+          {
+            details: { part_number: partNumber },
+            cause: error,
+          },
+        );
       }
       run.onRetry?.(error);
       await hashAgain(run, session, partNumber);

@@ -80,7 +80,7 @@ function wholeChecksum({ upload, checksums }: Session): string {
 /** Parts read from different versions would each arrive intact and still make a file that never was. */
 async function checkUnchanged({ source }: UploadRun, { identity }: Session): Promise<void> {
   if (!identity || isSameFile(identity, await source.identity?.())) return;
-  throw new MillraceError('FileChangedError', 'the file was changed while it was uploaded; resume sends what differs');
+  throw new MillraceError('FileChangedError', 'the file changed during the upload; resume to send what differs');
 }
 
 /** After a refused completion: what the server has now, and whether sending what differs may mend it. */

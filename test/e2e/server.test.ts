@@ -58,7 +58,7 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
   it('does the main job with npm start -- --once', { timeout: 120_000 }, async () => {
     const data = join(await tempFolder(), 'data');
     const run = await npmStart('--once', '--size', '20MB', '--port', '0', '--data', data);
-    expect([run.exit, run.stdout]).toEqual([0, expect.stringContaining('All of it went right.')]);
+    expect([run.exit, run.stdout]).toEqual([0, expect.stringContaining('The demo succeeded.')]);
     expect(run.stdout).toMatch(/summary\.json\s+[\d.]+ KiB|summary\.json +\d+ B/);
     expect(run.stdout).toMatch(/"bad_rows": 0/);
     const { mode } = await stat(join(data, 'secrets.json'));
@@ -162,12 +162,12 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
     };
     await says(/port \d+ is in use.*--port/, '--port', String(port), '--data', join(folder, 'a'));
     const server = await start({ data: join(folder, 'b') });
-    await says(/is in use by another Millrace/, '--port', '0', '--data', server.data);
+    await says(/is in use by another server/, '--port', '0', '--data', server.data);
     await mkdir(join(folder, 'c'));
     await writeFile(join(folder, 'c/version.json'), '{"version":99}');
-    await says(/newer Millrace/, '--port', '0', '--data', join(folder, 'c'));
-    await says(/--size takes a size/, '--size', 'big');
-    await says(/--retry-delay takes a number of seconds/, '--retry-delay', '0');
+    await says(/supports versions up to/, '--port', '0', '--data', join(folder, 'c'));
+    await says(/--size must be a size/, '--size', 'big');
+    await says(/--retry-delay must be a number of seconds/, '--retry-delay', '0');
     await says(/--help/, '--nope');
     expect((await npmStart('--help')).stdout).toContain('--serve-only');
   });

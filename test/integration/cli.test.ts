@@ -260,8 +260,8 @@ describe('files', () => {
     const { id } = await uploaded();
     await mkdir(join(folder, 'taken', 'rows.bin'), { recursive: true });
     const refused = {
-      'nowhere/': 'there is no folder nowhere',
-      'rows.bin/': 'there is no folder rows.bin',
+      'nowhere/': 'the folder nowhere does not exist',
+      'rows.bin/': 'the folder rows.bin does not exist',
       taken: 'exists',
     };
     for (const [path, sentence] of Object.entries(refused)) {
