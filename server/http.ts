@@ -56,6 +56,8 @@ export function createRequestListener({
       const allow = match.methods.join(', ');
       return errorResponse(new DomainError('MethodNotAllowedError', `this path takes ${allow}`), requestId, { allow });
     }
+    const gone = new AbortController();
+    res.once('close', () => gone.abort());
     return api({
       method,
       path: match.template,
@@ -66,6 +68,7 @@ export function createRequestListener({
       hasBodyBytes: announcesBody(req) && !expectsContinue(req),
       readBody: () => readBody(req, res),
       requestId,
+      signal: gone.signal,
     });
   }
 

@@ -90,9 +90,9 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
       return { status: 200, body: { items, ...nextCursor(page) } };
     },
 
-    async listJobEvents({ caller, params, query }) {
+    async listJobEvents({ caller, params, query, signal }) {
       const job = await getJobRecord(deps, caller.tenantId, params.job_id);
-      return { status: 200, body: await listEvents(deps, job, query) };
+      return { status: 200, body: await listEvents(deps, job, query, signal) };
     },
 
     async listCheckpoints({ caller, params, query }) {

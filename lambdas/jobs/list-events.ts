@@ -1,13 +1,11 @@
-import { setTimeout } from 'node:timers/promises';
 import type { JobId, TenantId } from '../../contract/common.ts';
 import type { JobEvent } from '../../contract/jobs.ts';
 import type { Table } from '../../platform/ports/table.ts';
+import { longPoll } from '../runtime/long-poll.ts';
 import type { JobsDeps } from './deps.ts';
 import { eventKey, type JobRecord, readProgress } from './records.ts';
 import { hasEnded } from './transitions.ts';
 import { eventView } from './views.ts';
-
-const POLL_MS = 250;
 
 interface EventsQuery {
   readonly after?: string | undefined;
@@ -15,22 +13,18 @@ interface EventsQuery {
   readonly limit: number;
 }
 
-/**
- * A job's events after a cursor; `wait_seconds`: how long to wait for one if there is none yet. Waiting ends early when the job
- * has ended and all of it has been told.
- */
-export async function listEvents(
-  deps: JobsDeps,
-  job: JobRecord,
+/** A job's events after a cursor, with a long poll that ends early when the job has ended and its last event is there. */
+export function listEvents(
+  { table }: JobsDeps,
+  { tenant_id, job_id }: JobRecord,
   { after, wait_seconds: waitSeconds, limit }: EventsQuery,
+  signal?: AbortSignal,
 ) {
-  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
-    const { items, ended } = await readJobEvents(deps.table, job.tenant_id, job.job_id, { after, limit });
-    const cursor = items.at(-1)?.cursor ?? after;
-    if (items.length > 0 || ended || waitedMs >= waitSeconds * 1_000)
-      return { items, ...(cursor === undefined ? {} : { next_cursor: cursor }) };
-    await setTimeout(POLL_MS);
-  }
+  const look = async () => {
+    const { items, ended } = await readJobEvents(table, tenant_id, job_id, { after, limit });
+    return { items, ended, cursor: items.at(-1)?.cursor ?? after };
+  };
+  return longPoll(look, { waitSeconds, signal });
 }
 
 /** The events told of a job after a cursor. `ended`: the job has ended, and these are the last. */

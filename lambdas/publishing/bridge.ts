@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import type { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { FileRef } from '../../contract/jobs.ts';
@@ -14,6 +13,7 @@ import {
 } from '../../contract/publishing.ts';
 import type { Item, Table, Value } from '../../platform/ports/table.ts';
 import { eachItem } from '../runtime/listing.ts';
+import { longPoll } from '../runtime/long-poll.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
 import { claimListing, releaseListing } from './claims.ts';
 import type { PublishingDeps, PublishingServices } from './deps.ts';
@@ -35,6 +35,7 @@ const ANSWER_MS = 24 * 3_600_000;
 const HEARD_MS = 60_000;
 /** Commands are kept for 30 days; the job's ledger has their results for as long as the job. */
 const KEPT_SECONDS = 30 * 24 * 3_600;
+/** A look costs a query and, for each command that waits, some reads. */
 const POLL_MS = 500;
 const QUEUE_PAGE = 100;
 
@@ -147,22 +148,13 @@ interface Receive {
   readonly limit: number;
 }
 
-interface Taken {
-  readonly items: BridgeCommand[];
-  readonly next_cursor?: string;
-}
-
 /**
- * What a bridge is to do next, in order. Only what a state waits for is told: a job that was cancelled wants nothing. Nor is
- * what another bridge has been given, or what is about the same listing, unless that bridge was not heard of for 20 s.
+ * What a bridge is to do next, in order. Only what a state waits for is given out: a job that was cancelled wants nothing.
+ * Nor is what another bridge has received, or what is about the same listing, unless that bridge was not heard of for 20 s.
  */
-export async function receiveCommands(deps: PublishingDeps, tenantId: TenantId, query: Receive): Promise<Taken> {
-  const end = performance.now() + query.wait_seconds * 1_000;
-  for (;;) {
-    const taken = await takeCommands(deps, tenantId, query);
-    if (taken.items.length > 0 || performance.now() + POLL_MS > end) return taken;
-    await setTimeout(POLL_MS);
-  }
+export function receiveCommands(deps: PublishingDeps, tenantId: TenantId, received: Receive, signal?: AbortSignal) {
+  const options = { waitSeconds: received.wait_seconds, pollMs: POLL_MS, signal };
+  return longPoll(() => takeCommands(deps, tenantId, received), options);
 }
 
 /** The cursor stays before the first command that another bridge keeps from this one. */
@@ -170,7 +162,7 @@ async function takeCommands(
   deps: PublishingDeps,
   tenantId: TenantId,
   { after, account_id, limit }: Receive,
-): Promise<Taken> {
+): Promise<{ items: BridgeCommand[]; cursor: string | undefined }> {
   const items: BridgeCommand[] = [];
   let next = after;
   let busy = false;
@@ -184,7 +176,7 @@ async function takeCommands(
     if (!busy) next = taken.cursor;
     if (items.length === limit) break;
   }
-  return { items, ...(next === undefined ? {} : { next_cursor: next }) };
+  return { items, cursor: next };
 }
 
 /** Undefined, and out of the queue, when nobody waits for its answer. */

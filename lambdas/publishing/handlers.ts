@@ -59,8 +59,8 @@ export function createPublishingHandlers(deps: PublishingDeps): Handlers<'publis
       return { status: 204 };
     },
 
-    async receiveCommands({ caller, body }) {
-      return { status: 200, body: await receiveCommands(deps, caller.tenantId, body) };
+    async receiveCommands({ caller, body, signal }) {
+      return { status: 200, body: await receiveCommands(deps, caller.tenantId, body, signal) };
     },
 
     async heartbeatCommand({ caller, params, query }) {

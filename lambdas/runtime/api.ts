@@ -18,6 +18,8 @@ export type Authenticate = (authorization: string | undefined) => Promise<Caller
 export interface Request<O extends Operation> extends OperationInput<O> {
   readonly caller: Caller;
   readonly requestId: string;
+  /** Aborted when the client no longer waits for the answer; undefined where nobody can know, as in a Lambda. */
+  readonly signal?: AbortSignal | undefined;
   /** Whether any body bytes came along, for routes that take none. */
   readonly hasBodyBytes: boolean;
 }

@@ -23,6 +23,8 @@ export interface RawRequest {
   /** Called at most once, after the caller is known, and only for a route that takes a body. */
   readonly readBody: () => Promise<string | Uint8Array>;
   readonly requestId: string;
+  /** Aborted when the client no longer waits for the answer. */
+  readonly signal?: AbortSignal;
 }
 
 export interface RawResponse {
@@ -94,8 +96,8 @@ export function createHttpApi({
     const input = await parseInput(route, request);
     // Which operation it is, is known only now: the input was parsed by that operation's own schemas.
     const handle = handlers[operation] as Handler<Operation>;
-    const { requestId, hasBodyBytes } = request;
-    const reply = await handle({ ...input, caller, requestId, hasBodyBytes });
+    const { requestId, hasBodyBytes, signal } = request;
+    const reply = await handle({ ...input, caller, requestId, hasBodyBytes, signal });
     if (validateResponses) checkReply(operation, route, reply);
     return respond(reply.status, reply.body, requestId, reply.headers);
   }

@@ -1,12 +1,11 @@
-import { setTimeout } from 'node:timers/promises';
 import type { TenantId, UploadId } from '../../contract/common.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
 import type { UploadEvent } from '../../contract/uploads.ts';
 import type { Change, Item, Key, Table } from '../../platform/ports/table.ts';
+import { longPoll } from '../runtime/long-poll.ts';
 import { asUpload, readUpload, UPLOAD_SK, type UploadRecord, uploadKey } from './records.ts';
 import { hasEnded } from './transitions.ts';
 
-const POLL_MS = 250;
 const CURSOR_DIGITS = 8;
 
 const eventKey = (tenantId: TenantId, uploadId: UploadId, cursor: string): Key => ({
@@ -72,17 +71,16 @@ export async function readUploadEvents(
   return { items, ended: upload !== undefined && hasEnded(upload.state) && last === cursorOf(revisionOf(upload)) };
 }
 
-/** `wait_seconds`: how long to wait for an event if there is none yet. Waiting ends early when the session has ended and that was told. */
-export async function listUploadEvents(
+/** A session's events after a cursor, with a long poll that ends early when it has ended and its last event is there. */
+export function listUploadEvents(
   { table }: { table: Table },
   { tenant_id, upload_id }: UploadRecord,
   { after, wait_seconds: waitSeconds, limit }: { after?: string | undefined; wait_seconds: number; limit: number },
+  signal?: AbortSignal,
 ) {
-  for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+  const look = async () => {
     const { items, ended } = await readUploadEvents(table, tenant_id, upload_id, { after, limit });
-    const cursor = items.at(-1)?.cursor ?? after;
-    if (items.length > 0 || ended || waitedMs >= waitSeconds * 1_000)
-      return { items, ...(cursor === undefined ? {} : { next_cursor: cursor }) };
-    await setTimeout(POLL_MS);
-  }
+    return { items, ended, cursor: items.at(-1)?.cursor ?? after };
+  };
+  return longPoll(look, { waitSeconds, signal });
 }

@@ -63,9 +63,9 @@ export function createUploadsHandlers(deps: UploadsApiDeps): Handlers<'uploads'>
       return { status: 200, body: uploadView(await abortUpload(deps, caller.tenantId, params.upload_id)) };
     },
 
-    async listUploadEvents({ caller, params, query }) {
+    async listUploadEvents({ caller, params, query, signal }) {
       const upload = await findUpload(deps, caller.tenantId, params.upload_id);
-      return { status: 200, body: await listUploadEvents(deps, upload, query) };
+      return { status: 200, body: await listUploadEvents(deps, upload, query, signal) };
     },
 
     async listUploads({ caller, query }) {

@@ -358,6 +358,24 @@ describe('the server', () => {
     socket.destroy();
   });
 
+  test('aborts what a handler waits for when its client goes away', async () => {
+    const started = Promise.withResolvers<void>();
+    const aborted = Promise.withResolvers<void>();
+    const { url } = await startServer({
+      getHealth: async ({ signal }) => {
+        signal?.addEventListener('abort', () => aborted.resolve());
+        started.resolve();
+        await aborted.promise;
+        return { status: 200, body: { status: 'ok', version: '1' } };
+      },
+    });
+    const socket = openSocket(url);
+    socket.write('GET /health HTTP/1.1\r\nhost: x\r\n\r\n');
+    await started.promise;
+    socket.destroy();
+    await aborted.promise;
+  });
+
   test('says what to do when its port is busy', async () => {
     const { url } = await startServer();
     const port = Number(new URL(url).port);
