@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { MIB } from '../contract/limits.ts';
 import { startEmbeddedServer } from '../test/support/e2e-server.ts';
 import { mibPerSecond, startSender } from './contender.ts';
-import { atMost, type Figure, figure } from './figures.ts';
-import type { BenchOptions } from './run.ts';
+import { atMost, type BenchOptions, type Figure, figure } from './figures.ts';
 import type { ClientTask } from './senders.ts';
 
 const CONCURRENCY = 4;

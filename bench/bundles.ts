@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { workflows } from '../contract/workflows.ts';
 import { type Bundle, bundle, taskBundle } from '../lib/bundle.ts';
-import { atMost, type Figure, figure, median } from './figures.ts';
-import type { BenchOptions } from './run.ts';
+import { atMost, type BenchOptions, type Figure, figure, median } from './figures.ts';
 
 interface BundleFigures {
   /** Such as `uploads/api` or `inference/ScoreRange`. */

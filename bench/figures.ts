@@ -1,3 +1,8 @@
+export interface BenchOptions {
+  /** Small files and few rounds: whether a bench runs, not what it measures. */
+  readonly quick: boolean;
+}
+
 /** A measured value; `limit` is what it must keep, where there is one. */
 export interface Figure {
   readonly name: string;

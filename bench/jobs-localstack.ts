@@ -19,10 +19,9 @@ import { type Job, Millrace, memoryStateStore } from '../client/index.ts';
 import { runCdk } from '../lib/cdk.ts';
 import { ACCOUNT, deployTo } from '../test/support/deploy.ts';
 import { createWorkspace } from '../test/support/workspace.ts';
-import { type Figure, figure } from './figures.ts';
+import { type BenchOptions, type Figure, figure } from './figures.ts';
 import { measureJobs } from './jobs.ts';
 import { onLocalStack } from './localstack.ts';
-import type { BenchOptions } from './run.ts';
 
 /** Of the account and region of every LocalStack here. */
 const EXECUTIONS = `arn:aws:states:${ACCOUNT.AWS_REGION}:000000000000:execution:millrace`;

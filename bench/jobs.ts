@@ -12,8 +12,7 @@ import { systemClock as clock } from '../platform/system-clock.ts';
 import { startEmbeddedServer } from '../test/support/e2e-server.ts';
 import { openJobsWorld } from '../test/support/jobs-world.ts';
 import { createWorkspace } from '../test/support/workspace.ts';
-import { atMost, type Figure, figure, quantile } from './figures.ts';
-import type { BenchOptions } from './run.ts';
+import { atMost, type BenchOptions, type Figure, figure, quantile } from './figures.ts';
 
 /** Of the workflow `ten`. */
 const TASKS = 10;

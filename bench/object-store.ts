@@ -14,8 +14,7 @@ import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
 import { openDatabase } from '../platform/embedded/open-database.ts';
 import type { SignedPartUrl } from '../platform/ports/object-store.ts';
 import { systemClock } from '../platform/system-clock.ts';
-import { atLeast, type Figure, figure, median } from './figures.ts';
-import type { BenchOptions } from './run.ts';
+import { atLeast, type BenchOptions, type Figure, figure, median } from './figures.ts';
 
 const PART_BYTES = 64 * MIB;
 const PARTS = 8;

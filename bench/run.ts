@@ -2,18 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { benchBig } from './big.ts';
 import { benchBundles } from './bundles.ts';
-import type { Figure } from './figures.ts';
+import type { BenchOptions, Figure } from './figures.ts';
 import { benchJobs } from './jobs.ts';
 import { benchJobsOnLocalStack } from './jobs-localstack.ts';
 import { benchObjectStore } from './object-store.ts';
 import { benchPresign } from './presign.ts';
 import { benchScale } from './scale.ts';
 import { benchEmbeddedUpload, benchUpload } from './upload.ts';
-
-export interface BenchOptions {
-  /** Small files and few rounds: whether a bench runs, not what it measures. */
-  readonly quick: boolean;
-}
 
 interface Bench {
   readonly about: string;

@@ -1,8 +1,7 @@
 import { type Job, Millrace, memoryStateStore } from '../client/index.ts';
 import { type EmbeddedServer, startEmbeddedServer } from '../test/support/e2e-server.ts';
 import { createWorkspace } from '../test/support/workspace.ts';
-import { atMost, type Figure, figure, quantile } from './figures.ts';
-import type { BenchOptions } from './run.ts';
+import { atMost, type BenchOptions, type Figure, figure, quantile } from './figures.ts';
 
 const NAME = 'single machine';
 /** Jobs whose events are watched at the same time. */

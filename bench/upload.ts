@@ -10,9 +10,8 @@ import { S3Presigner } from '../platform/aws/s3-presign.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import { type EmbeddedServer, startEmbeddedServer } from '../test/support/e2e-server.ts';
 import { Contender, inRounds, mibPerSecond, type Sent, startSender } from './contender.ts';
-import { atLeast, atMost, type Figure, figure } from './figures.ts';
+import { atLeast, atMost, type BenchOptions, type Figure, figure } from './figures.ts';
 import { onLocalStack } from './localstack.ts';
-import type { BenchOptions } from './run.ts';
 import type { BareTask, ClientTask, S3Task } from './senders.ts';
 
 const PART_BYTES = 16 * MIB;

@@ -3,7 +3,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
 import { abortedError, MillraceError, networkError, readRetryAfter } from '../errors.ts';
-import type { Millrace } from '../index.ts';
+import type { Files } from '../resources/files.ts';
 import { mayRetry, Retries } from '../retry.ts';
 import type { File } from '../types.ts';
 
@@ -23,7 +23,7 @@ export interface DownloadOptions {
  * when `path` is a folder or nothing can be written there.
  */
 export async function downloadFile(
-  millrace: Pick<Millrace, 'files'>,
+  millrace: { readonly files: Files },
   fileId: string,
   path: string,
   options: DownloadOptions = {},
@@ -62,7 +62,7 @@ async function openAside(path: string, aside: string): Promise<FileHandle> {
 
 /** Writes the bytes to `output` and closes it, by as many range requests as it takes; resolves with their checksum. */
 async function receive(
-  millrace: Pick<Millrace, 'files'>,
+  millrace: { readonly files: Files },
   file: File,
   output: FileHandle,
   { onProgress, onRetry, signal, retrySeconds = 120 }: DownloadOptions,

@@ -1,8 +1,16 @@
+import type { Stack } from 'aws-cdk-lib';
+import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 import type { TaskEntry, WorkflowEntry } from '../../contract/workflows.ts';
 import { taskBundle } from '../bundle.ts';
 import type { Settings } from '../settings.ts';
 import { NodeFunction } from './node-function.ts';
+
+/** What a context gives the tasks of its workflow: `openServices` of its `aws-deps.ts` needs it. */
+export interface TaskServices {
+  readonly environment: Readonly<Record<string, string>>;
+  allow(role: IRole, stack: Stack): void;
+}
 
 export interface TaskFunctionProps {
   readonly settings: Settings;

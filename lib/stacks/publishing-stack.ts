@@ -4,10 +4,10 @@ import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import { ContextTable } from '../constructs/context-table.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
+import type { TaskServices } from '../constructs/task-function.ts';
 import { type Settings, stateMachineName } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { UploadsStack } from './uploads-stack.ts';
-import type { TaskServices } from './workflow-stack.ts';
 
 /** Products, accounts of marketplaces, and commands for bridges. */
 export class PublishingStack extends Stack {

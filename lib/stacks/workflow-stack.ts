@@ -1,17 +1,10 @@
 import { type App, Stack } from 'aws-cdk-lib';
-import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { WorkflowEntry } from '../../contract/workflows.ts';
-import { TaskFunction } from '../constructs/task-function.ts';
+import { TaskFunction, type TaskServices } from '../constructs/task-function.ts';
 import { Workflow } from '../constructs/workflow.ts';
 import { type Settings, stateMachineName } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { JobsStack } from './jobs-stack.ts';
-
-/** What a context gives the tasks of its workflow: `openServices` of its `aws-deps.ts` needs it. */
-export interface TaskServices {
-  readonly environment: Readonly<Record<string, string>>;
-  allow(role: IRole, stack: Stack): void;
-}
 
 interface WorkflowStackProps {
   readonly settings: Settings;

@@ -8,9 +8,10 @@ import type { Value } from '../ports/table.ts';
 import { checkStart, otherInputError } from '../ports/workflow-bounds.ts';
 import type { Execution, ExecutionEnded, ExecutionState, Workflows } from '../ports/workflows.ts';
 import { Deliveries } from './deliveries.ts';
+import { MAX_TIMER_MS } from './max-timer.ts';
 import { namedError } from './named-error.ts';
 import { orBusy } from './open-database.ts';
-import { compileStateMachine, MAX_TIMER_MS, type RunnableMachine } from './state-machine.ts';
+import { compileStateMachine, type RunnableMachine } from './state-machine.ts';
 import type { TaskPool } from './task-pool.ts';
 import { TaskTokens } from './task-tokens.ts';
 

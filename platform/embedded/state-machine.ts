@@ -1,11 +1,10 @@
 import { ExecutionError, StateMachine, type StateMachineDefinition } from 'aws-local-stepfunctions';
 import type { Value } from '../ports/table.ts';
 import { MAX_STATE_BYTES } from '../ports/workflow-bounds.ts';
+import { MAX_TIMER_MS } from './max-timer.ts';
 import { namedError } from './named-error.ts';
 import type { TokenTimes, TokenWait } from './task-tokens.ts';
 
-/** The longest that setTimeout takes: 24.8 days. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
 /** For the interpreter, which counts the wait for a thread: the timeouts of tasks are the pool's. */
 const NO_TIMEOUT_SECONDS = Math.floor(MAX_TIMER_MS / 1_000);
 /** Of an inline Map (AWS). */

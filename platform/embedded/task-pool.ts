@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Value } from '../ports/table.ts';
+import { MAX_TIMER_MS } from './max-timer.ts';
 import { namedError } from './named-error.ts';
-import { MAX_TIMER_MS } from './state-machine.ts';
 import { type FromWorker, fromWire, type ToWorker, toWire } from './task-worker.ts';
 
 /** How long a task may go on after its signal before its thread is ended. */

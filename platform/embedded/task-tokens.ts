@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Value } from '../ports/table.ts';
+import { MAX_TIMER_MS } from './max-timer.ts';
 import { namedError } from './named-error.ts';
-import { MAX_TIMER_MS } from './state-machine.ts';
 
 /** A Task state that waits for the answer to its token. */
 export interface TokenWait {

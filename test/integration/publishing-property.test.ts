@@ -20,7 +20,7 @@ import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
 import type { Table } from '../../platform/ports/table.ts';
 import { openJobsWorld, tenant, unsteadyTable } from '../support/jobs-world.ts';
 import { newSeller } from '../support/marketplaces/client.ts';
-import type { Fault } from '../support/marketplaces/sandbox.ts';
+import type { Fault } from '../support/marketplaces/operation.ts';
 import { type SandboxServer, startSandboxServer } from '../support/marketplaces/server.ts';
 import { accountOf, PNG, productOf } from '../support/marketplaces/shop.ts';
 import { faultsSeed, randomFrom } from '../support/random.ts';

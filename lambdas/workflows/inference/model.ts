@@ -6,26 +6,10 @@ import { DomainError } from '../../../contract/errors.ts';
 import type { TaskContext } from '../../jobs/task-api.ts';
 import { BUILT_IN_MODEL } from './built-in-model.ts';
 import { createPolicyModel } from './policy-model.ts';
+import type { Model, PredictionColumn } from './predictions.ts';
 
 /** Models are held in memory; a Lambda of 1,769 MiB has room for this and the runtime. */
 const MAX_MODEL_BYTES = 256 * 1024 * 1024;
-
-/** One column of predictions: a name and a value for each row. */
-export interface PredictionColumn {
-  readonly name: string;
-  /** Whole numbers, such as class labels, are counted; others are averaged. */
-  readonly kind: 'label' | 'score';
-  readonly values: ArrayLike<number | bigint>;
-  readonly stride: number;
-  readonly offset: number;
-}
-
-export interface Model {
-  readonly name: string;
-  score(features: Float32Array, rows: number): Promise<PredictionColumn[]>;
-  /** Gives its memory back. */
-  release(): Promise<void>;
-}
 
 let runtimeReady: Promise<void> | undefined;
 // A worker or a warm Lambda scores many ranges with the same model.

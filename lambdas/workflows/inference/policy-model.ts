@@ -1,6 +1,6 @@
 import { chooseAction } from '../training/episode.ts';
 import { readPolicy } from '../training/policy.ts';
-import type { Model, PredictionColumn } from './model.ts';
+import type { Model, PredictionColumn } from './predictions.ts';
 
 /** A policy of `training` as a model: the action to take, and the policy's output for each action. */
 export function createPolicyModel(name: string, bytes: Uint8Array): { model: Model; features: number } | undefined {

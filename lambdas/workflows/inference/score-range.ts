@@ -1,8 +1,9 @@
 import { inference } from '../../../contract/workflows.ts';
 import { defineTask } from '../../jobs/task-api.ts';
 import { type Line, readLines } from './lines.ts';
-import { loadModel, type Model, type PredictionColumn } from './model.ts';
+import { loadModel } from './model.ts';
 import { type BadRow, type RangeOutput, SplitOutput } from './outputs.ts';
+import type { Model, PredictionColumn } from './predictions.ts';
 import { parseRow, type RowFormat } from './rows.ts';
 import { type ColumnSummary, mergeSummaries, summarizeColumn } from './score.ts';
 

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { PredictionColumn } from './model.ts';
+import type { PredictionColumn } from './predictions.ts';
 
 /** Classes counted one by one; the rest is counted together. */
 const MAX_CLASSES = 50;

@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { json } from 'node:stream/consumers';
-import type { Fault, SellerData } from './sandbox.ts';
+import type { Fault, SellerData } from './operation.ts';
 
 /** Where tests reach the sandbox. */
 export interface SandboxAddress {

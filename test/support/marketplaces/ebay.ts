@@ -11,7 +11,7 @@ import {
   type SandboxRequest,
   type SellerData,
   sellerOfToken,
-} from './sandbox.ts';
+} from './operation.ts';
 
 // After https://developer.ebay.com/api-docs/master/sell/inventory/openapi/3/sell_inventory_v1_oas3.json,
 // https://developer.ebay.com/api-docs/commerce/media/resources/image/methods/createImageFromFile and

@@ -10,7 +10,7 @@ import {
   type SandboxRequest,
   type SellerData,
   sellerOfToken,
-} from './sandbox.ts';
+} from './operation.ts';
 
 // After https://developers.etsy.com/documentation/reference and https://developers.etsy.com/documentation/essentials/authentication
 

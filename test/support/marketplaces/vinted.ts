@@ -1,5 +1,12 @@
 import * as z from 'zod/mini';
-import { jsonOf, newNumber, Refusal, type SandboxOperation, type SandboxRequest, type SellerData } from './sandbox.ts';
+import {
+  jsonOf,
+  newNumber,
+  Refusal,
+  type SandboxOperation,
+  type SandboxRequest,
+  type SellerData,
+} from './operation.ts';
 
 // Vinted publishes no API. This is what the tests' bridge works on: a site that knows nothing of Millrace.
 

@@ -1,0 +1,191 @@
+import { builtinModules } from 'node:module';
+
+/** Allows the imports that it lists, and no other, to the files that it matches and no earlier rule matches. */
+export interface ImportRule {
+  /** A glob of files. Its last segment apart, it names the rule's folder, which `./` in `imports` stands for. */
+  readonly files: string;
+  /** Globs of files of this repository and of package names. */
+  readonly imports: readonly string[];
+  /** The rule in words, for the message. */
+  readonly rule: string;
+}
+
+/** What an `import()` of something else than a literal imports. */
+export const COMPUTED = 'a computed path';
+
+const ZOD = 'zod/{mini,locales}';
+const AWS_PACKAGES = ['@aws-sdk/*', '@smithy/*'];
+/** The modules of Node, the database and the loader apart: those are named where they are allowed. */
+const NODE = builtinModules
+  .map((name) => `node:${name.replace(/^node:/, '')}`)
+  .filter((name) => !['node:sqlite', 'node:module'].includes(name));
+
+/** What Lambdas may bundle: small packages that know no platform. */
+const LIBRARIES = [ZOD, 'aws-jwt-verify/*', 'standardwebhooks', 'ulid', 'aws-lambda'];
+const RUNTIME = 'lambdas/runtime/**/!(aws-*|*.lambda).ts';
+const CONTEXT = ['./**', 'contract/**', 'platform/ports/**', RUNTIME, 'lambdas/*/public.ts', ...LIBRARIES, ...NODE];
+const WORKFLOW = [
+  './**',
+  'contract/**',
+  'platform/ports/**',
+  'lambdas/jobs/public.ts',
+  'onnxruntime-web/wasm',
+  'papaparse',
+  ZOD,
+  ...NODE,
+];
+const AWS_ADAPTERS = ['platform/aws/**', 'platform/system-clock.ts', ...AWS_PACKAGES];
+const CLIENT = ['client/!(index|browser).ts', 'client/{live,resources,upload}/**', 'contract/**', ZOD];
+
+/** The first rule that matches a file decides. A file that no rule matches may not be there. */
+export const IMPORT_RULES: readonly ImportRule[] = [
+  {
+    files: 'cli/**',
+    imports: ['./**', 'millrace', 'cli-progress', 'commander', ...NODE],
+    rule: "cli uses the client's public exports only, by the package's name",
+  },
+  {
+    files: 'console/**',
+    imports: ['./**', 'millrace'],
+    rule: "console uses the client's public exports only, by the package's name",
+  },
+
+  {
+    files: 'client/{index.ts,node/**}',
+    imports: [...CLIENT, 'client/node/**', ...NODE],
+    rule: 'the client for Node imports contract, zod, Node and its own files, but none for browsers',
+  },
+  {
+    files: 'client/{browser.ts,browser/**}',
+    imports: [...CLIENT, 'client/browser/**'],
+    rule: 'the client for browsers imports contract, zod and its own files, but none for Node',
+  },
+  {
+    files: 'client/**',
+    imports: CLIENT,
+    rule: 'the client imports contract, zod and its own files that run everywhere',
+  },
+
+  {
+    files: 'contract/write-*.ts',
+    imports: ['./**', 'node:fs', 'node:path'],
+    rule: 'contract imports zod only, and what writes its documents node:fs and node:path',
+  },
+  { files: 'contract/**', imports: ['./**', ZOD], rule: 'contract imports zod only' },
+
+  {
+    files: 'lambdas/workflows/inference/**',
+    imports: [...WORKFLOW, 'lambdas/workflows/training/{episode,policy}.ts'],
+    rule: 'a workflow imports contract, platform/ports, lambdas/jobs/public.ts and its own files; inference also what training says of policies and episodes',
+  },
+  {
+    files: 'lambdas/workflows/*/**',
+    imports: WORKFLOW,
+    rule: 'a workflow imports contract, platform/ports, lambdas/jobs/public.ts and its own files',
+  },
+  {
+    files: 'lambdas/*/*.lambda.ts',
+    imports: [...CONTEXT, 'lambdas/runtime/aws-*.ts', ...AWS_ADAPTERS, '#{context,services,task}'],
+    rule: "a Lambda's entry imports its context, lambdas/runtime, contract, platform/ports, platform/aws and other contexts' public.ts",
+  },
+  {
+    files: 'lambdas/runtime/aws-*.ts',
+    imports: [...CONTEXT, 'lambdas/runtime/aws-*.ts', ...AWS_ADAPTERS],
+    rule: 'composition for AWS imports contract, platform/ports, platform/aws and lambdas/runtime',
+  },
+  {
+    files: 'lambdas/runtime/**',
+    imports: [RUNTIME, 'contract/**', 'platform/ports/**', ...LIBRARIES, ...NODE],
+    rule: 'lambdas/runtime imports contract, platform/ports and its own files; only its aws-* files know an adapter',
+  },
+  {
+    files: 'lambdas/*/**',
+    imports: CONTEXT,
+    rule: "a context imports its own files, contract, platform/ports, lambdas/runtime (no aws-* file) and other contexts' public.ts",
+  },
+
+  {
+    files: 'platform/ports/**',
+    imports: ['./**', 'contract/**'],
+    rule: 'platform/ports imports contract only',
+  },
+  {
+    files: 'platform/aws/**',
+    imports: ['./**', 'platform/ports/**', 'contract/**', ZOD, ...AWS_PACKAGES, ...NODE],
+    rule: 'platform/aws imports platform/ports, contract and packages',
+  },
+  {
+    files: 'platform/embedded/**',
+    imports: ['./**', 'platform/ports/**', 'contract/**', ZOD, 'aws-local-stepfunctions', 'ws', 'node:sqlite', ...NODE],
+    rule: 'platform/embedded imports platform/ports, contract and packages',
+  },
+  {
+    files: 'platform/*.ts',
+    imports: ['./*.ts', 'platform/ports/**', 'ulid', ...NODE],
+    rule: 'what both platforms share imports platform/ports only',
+  },
+
+  {
+    files: 'server/demo*.ts',
+    imports: ['./**', 'client/index.ts', 'contract/**', 'cli-progress', ZOD, ...NODE],
+    rule: 'the demo imports client/index.ts, contract and the server',
+  },
+  {
+    files: 'server/**',
+    imports: [
+      './**',
+      'lambdas/*/{context,public}.ts',
+      RUNTIME,
+      'platform/embedded/**',
+      'platform/ports/**',
+      'platform/system-clock.ts',
+      'contract/**',
+      'package.json',
+      COMPUTED,
+      ZOD,
+      'node:sqlite',
+      ...NODE,
+    ],
+    rule: 'server imports contexts by context.ts and public.ts, lambdas/runtime (no aws-* file), platform/embedded, platform/ports and contract',
+  },
+  {
+    files: 'lib/**',
+    imports: [
+      './**',
+      'contract/**',
+      'package.json',
+      'aws-cdk-lib{,/*}',
+      'constructs',
+      'esbuild',
+      ZOD,
+      ...AWS_PACKAGES,
+      'node:module',
+      ...NODE,
+    ],
+    rule: 'lib imports contract and CDK, and names Lambda entries by path',
+  },
+  { files: '{test,bench}/**', imports: ['**'], rule: 'tests and benchmarks import anything' },
+];
+
+/**
+ * Imports that no rule allows and that are there today, as globs of both ends. The check fails when none is left that an
+ * entry matches: the list only gets shorter.
+ */
+export const KNOWN_VIOLATIONS: readonly { readonly from: string; readonly to: string }[] = [
+  { from: 'cli/**', to: 'client/index.ts' },
+  { from: 'cli/bin/millrace.js', to: COMPUTED },
+  // What entries share in a file that is no entry.
+  { from: 'lambdas/*/aws-deps.ts', to: 'lambdas/runtime/aws-composition.ts' },
+  { from: 'lambdas/*/aws-deps.ts', to: 'platform/system-clock.ts' },
+  // Contexts that know the inside of others.
+  { from: 'lambdas/*/*.lambda.ts', to: 'lambdas/identity/aws-deps.ts' },
+  { from: 'lambdas/jobs/aws-deps.ts', to: 'lambdas/publishing/products.ts' },
+  { from: 'lambdas/{jobs/aws-deps,publishing/api.lambda}.ts', to: 'lambdas/uploads/files.ts' },
+  { from: 'lambdas/live/{push-events,topics}.ts', to: 'lambdas/jobs/{list-events,records,states,views}.ts' },
+  { from: 'lambdas/live/{push-events,topics}.ts', to: 'lambdas/uploads/{events,records,states}.ts' },
+  { from: 'lambdas/publishing/{listing-task,tasks/*}.ts', to: 'lambdas/jobs/task-api.ts' },
+  { from: 'lambdas/workflows/*/*.ts', to: 'lambdas/jobs/task-api.ts' },
+  { from: 'lambdas/workflows/inference/rows.ts', to: 'lambdas/runtime/text.ts' },
+  { from: 'server/millrace.ts', to: 'lambdas/{identity,jobs,live,publishing,uploads,webhooks}/*.ts' },
+  { from: 'server/task-worker.ts', to: 'lambdas/{jobs/run-task,jobs/task-api,publishing/deps}.ts' },
+];
