@@ -1,9 +1,9 @@
+import { backoffMs } from '../contract/backoff.ts';
 import { abortedError, checkAborted, MillraceError } from './errors.ts';
 import type { Gate } from './pause.ts';
 
-/** First and longest pause between attempts; the pause itself is drawn evenly from zero to the bound (full jitter). */
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 10_000;
+/** Of the pauses between attempts. */
+const BACKOFF = { firstMs: 250, longestMs: 10_000 };
 
 /** Whether the same request may succeed later: cut connections, 408, 429 and 5xx. */
 export function mayRetry(error: unknown): error is MillraceError {
@@ -52,8 +52,7 @@ export class Retries {
     const askedMs = (error.retryAfterSeconds ?? 0) * 1_000;
     const hasAttempts = this.#failures < attempts;
     if (!hasAttempts && leftMs <= askedMs) throw error;
-    const bound = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
-    const drawnMs = Math.random() * bound;
+    const drawnMs = backoffMs(this.#failures, BACKOFF);
     // The last attempt is made when the time ends, not left out because the pause before it would be longer.
     const pauseMs = Math.max(hasAttempts ? drawnMs : Math.min(drawnMs, leftMs), askedMs);
     onRetry?.(error);

@@ -50,8 +50,12 @@ export const MAX_PAGE_SIZE = 500;
 
 /** Jobs of one tenant that run at the same time, unless the tenant's limit says otherwise. */
 export const DEFAULT_RUNNING_JOBS_PER_TENANT = 20;
-/** Seconds before a job's first automatic retry, unless the deployment says otherwise; each further one waits twice as long. */
+/**
+ * The longest pause before a job's first automatic retry, in seconds, unless the deployment says otherwise. The bound doubles
+ * with each further retry, up to an hour; the pause is drawn evenly from zero to the bound (full jitter).
+ */
 export const DEFAULT_RETRY_DELAY_SECONDS = 1;
+export const MAX_RETRY_DELAY_SECONDS = 3_600;
 export const DEFAULT_MAX_RETRIES = 3;
 export const MAX_MAX_RETRIES = 10;
 /** Places in a tenant's queue are told exactly up to this one. */

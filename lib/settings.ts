@@ -48,7 +48,7 @@ const Settings = z.strictObject({
     json(z.int().check(z.minimum(1), z.maximum(1_000))),
     DEFAULT_RUNNING_JOBS_PER_TENANT,
   ),
-  /** Seconds before a job's first automatic retry; each further one waits twice as long. */
+  /** The longest pause before a job's first automatic retry, in seconds; it doubles with each further one, up to an hour. */
   retryDelaySeconds: z._default(json(z.number().check(z.minimum(0.05), z.maximum(3_600))), DEFAULT_RETRY_DELAY_SECONDS),
   /** Of every tenant that has none of its own (docs/uploads.md), such as `{"stored_bytes": 500000000000}`. */
   quotas: z.prefault(json(Quotas), {}),

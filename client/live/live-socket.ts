@@ -1,3 +1,4 @@
+import { backoffMs } from '../../contract/backoff.ts';
 import { CREDENTIAL_PROTOCOL, LIVE_PROTOCOL, type ServerMessage } from '../../contract/live.ts';
 import type { Api } from '../api.ts';
 
@@ -5,9 +6,8 @@ import type { Api } from '../api.ts';
 const PING_AFTER_MS = 20_000;
 const DEAD_AFTER_MS = 35_000;
 const OPEN_TIMEOUT_MS = 10_000;
-/** First and longest pause until a connection is tried again. */
-const FIRST_PAUSE_MS = 250;
-const LONGEST_PAUSE_MS = 30_000;
+/** Of the pauses until a connection is tried again. */
+const BACKOFF = { firstMs: 250, longestMs: 30_000 };
 
 /** What a watcher is told of its topic. */
 export interface Listener {
@@ -85,14 +85,13 @@ export class LiveConnection {
   #lost(socket: LiveSocket): void {
     if (this.#socket !== socket) return;
     this.#socket = undefined;
-    this.#notBefore = Date.now() + Math.random() * FIRST_PAUSE_MS;
+    this.#notBefore = Date.now() + backoffMs(1, BACKOFF);
     for (const listener of this.#listeners) listener.onLost();
   }
 
   #pause(): void {
-    const bound = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures);
     this.#failures += 1;
-    this.#notBefore = Date.now() + bound * (0.5 + Math.random() / 2);
+    this.#notBefore = Date.now() + backoffMs(this.#failures, BACKOFF);
   }
 
   #tell(message: ServerMessage): void {

@@ -23,8 +23,10 @@ export interface JobsDeps {
   later?(ms: number, run: () => Promise<void>): void;
   /** Jobs of one tenant that may run at the same time. */
   readonly runningLimit: number;
-  /** Before a job's first automatic retry; each further one waits twice as long. */
+  /** The longest pause before a job's first automatic retry; it doubles with each further one, up to an hour. */
   readonly retryDelaySeconds: number;
+  /** Draws the jitter of those pauses, from 0 to 1. */
+  readonly random?: () => number;
 }
 
 type CompleteInput = (tenantId: TenantId, input: Record<string, unknown>) => Promise<Record<string, unknown>>;

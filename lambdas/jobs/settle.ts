@@ -1,8 +1,9 @@
 import * as z from 'zod/mini';
+import { backoffMs } from '../../contract/backoff.ts';
 import { TenantId } from '../../contract/common.ts';
 import { isRetryable } from '../../contract/errors.ts';
 import type { JobError } from '../../contract/jobs.ts';
-import { MAX_CONTINUATION_BYTES, MAX_LEGS } from '../../contract/limits.ts';
+import { MAX_CONTINUATION_BYTES, MAX_LEGS, MAX_RETRY_DELAY_SECONDS } from '../../contract/limits.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionEnded } from '../../platform/ports/workflows.ts';
 import { cutText } from '../runtime/text.ts';
@@ -136,7 +137,9 @@ async function failJob(deps: JobsDeps, job: JobRecord, error: JobError, retryAft
   const again = isRetryable(error.code) && job.retry_count < job.max_retries;
   const { set, remove } = newAttempt(job);
   const asked = Math.min(retryAfterSeconds, MAX_RETRY_AFTER_SECONDS) * 1_000;
-  const due = deps.clock.now().getTime() + Math.max(asked, deps.retryDelaySeconds * 1_000 * 2 ** job.retry_count);
+  const backoff = { firstMs: deps.retryDelaySeconds * 1_000, longestMs: MAX_RETRY_DELAY_SECONDS * 1_000 };
+  const pauseMs = Math.max(asked, backoffMs(job.retry_count + 1, backoff, deps.random));
+  const due = deps.clock.now().getTime() + pauseMs;
   const retry = { ...set, error, retry_count: job.retry_count + 1, due_at: new Date(due).toISOString() };
   const moved = again
     ? await moveJob(deps, job, 'requeue', { set: retry, remove })

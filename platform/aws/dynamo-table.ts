@@ -16,6 +16,7 @@ import {
   UpdateItemCommand,
   type WriteRequest,
 } from '@aws-sdk/client-dynamodb';
+import { backoffMs } from '../../contract/backoff.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { conditionsHold } from '../ports/conditions.ts';
 import { cursorAfter, startOf } from '../ports/cursor.ts';
@@ -31,8 +32,7 @@ const BATCHES_AT_ONCE = 4;
 
 /** Pauses of up to 25 + 50 + 100 + 200 + 400 × 4 ms: 2 s in all. */
 const MAX_TRIES = 9;
-const FIRST_PAUSE_MS = 25;
-const MAX_PAUSE_MS = 400;
+const BACKOFF = { firstMs: 25, longestMs: 400 };
 
 /** What cancels a transaction, or refuses a write, though nothing is wrong with it. */
 const CONFLICTS = [
@@ -204,7 +204,7 @@ async function untilNoConflict<T>(run: () => Promise<T>): Promise<T> {
       if (isOutage(error) || isThrottled) throw busy(error);
       if (!isConflict(error)) throw error;
       if (tries === MAX_TRIES) throw busy(error);
-      await pause(Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (tries - 1)));
+      await pause(backoffMs(tries, BACKOFF));
     }
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import * as z from 'zod/mini';
+import { backoffMs } from '../../contract/backoff.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { BusEvent } from '../../contract/events.ts';
 import type { Bus, BusConsumer } from '../ports/bus.ts';
@@ -11,7 +12,7 @@ const BUS_EVENT_SOURCE = 'millrace';
 const MAX_ENTRIES = 10;
 /** Pauses of up to 100 + 200 + 400 + 800 ms: 1.5 s in all. */
 const MAX_TRIES = 5;
-const FIRST_PAUSE_MS = 100;
+const BACKOFF = { firstMs: 100, longestMs: 800 };
 
 /** A `Bus` on EventBridge: the detail of an entry is the event. `ServiceBusyError` when some were refused again and again. */
 export class EventBridgeBus implements Bus {
@@ -32,7 +33,7 @@ export class EventBridgeBus implements Bus {
     let left = events;
     let refusal = '';
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
-      if (attempt > 0) await pause(Math.random() * FIRST_PAUSE_MS * 2 ** (attempt - 1));
+      if (attempt > 0) await pause(backoffMs(attempt, BACKOFF));
       const answer = await this.#client.send(
         new PutEventsCommand({
           Entries: left.map((event) => ({

@@ -1,6 +1,7 @@
 import { createHash, createHmac, type Hash, type Hmac } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { SignatureV4 } from '@smithy/signature-v4';
+import { backoffMs } from '../../contract/backoff.ts';
 import type { Push } from '../ports/push.ts';
 
 interface Credentials {
@@ -12,7 +13,7 @@ interface Credentials {
 const TIMEOUT_MS = 3_000;
 /** Pauses of up to 100 + 200 ms. */
 const MAX_TRIES = 3;
-const FIRST_PAUSE_MS = 100;
+const BACKOFF = { firstMs: 100, longestMs: 200 };
 
 /**
  * A `Push` by the management API of a WebSocket API of API Gateway, signed here: that API has two calls, and its client
@@ -47,7 +48,7 @@ export class GatewayPush implements Push {
   async #untilAnswered(method: 'POST' | 'DELETE', connectionId: string, body?: string): Promise<number> {
     let status = 0;
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
-      if (attempt > 0) await pause(Math.random() * FIRST_PAUSE_MS * 2 ** (attempt - 1));
+      if (attempt > 0) await pause(backoffMs(attempt, BACKOFF));
       status = await this.#request(method, connectionId, body).catch(() => 0);
       if (status >= 200 && status < 300) return 200;
       if (status === 410) return status;

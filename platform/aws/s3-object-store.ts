@@ -15,6 +15,7 @@ import {
   type S3ClientConfig,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
+import { backoffMs } from '../../contract/backoff.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { attachment } from '../ports/content-disposition.ts';
@@ -32,7 +33,7 @@ import type { S3Presigner } from './s3-presign.ts';
 /** Failures of S3 itself, as the SDK names them; it has tried three times by then. `Unknown`: a HEAD has no body to tell. */
 const SERVER_FAULTS = ['InternalError', 'ServiceUnavailable', 'SlowDown', 'Unknown'];
 const MAX_TRIES = 5;
-const FIRST_DELAY_MS = 200;
+const BACKOFF = { firstMs: 400, longestMs: 3_200 };
 /** Each round deletes what had arrived by then; a part in flight ends sooner or later. */
 const MAX_ABORTS = 5;
 
@@ -157,7 +158,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async abortMultipart({ key, multipartId }: MultipartKey): Promise<void> {
-    for (let round = 0; round < MAX_ABORTS; round++) {
+    for (let round = 1; round <= MAX_ABORTS; round += 1) {
       try {
         await this.#client.send(new AbortMultipartUploadCommand({ ...this.#object(key), UploadId: multipartId }));
       } catch (error) {
@@ -165,7 +166,7 @@ export class S3ObjectStore implements ObjectStore {
       }
       const parts = await this.listParts({ key, multipartId });
       if (!parts?.length) return;
-      await sleep(FIRST_DELAY_MS * 2 ** round);
+      await sleep(backoffMs(round, BACKOFF));
     }
     throw new DomainError('ServiceBusyError', 'parts of the aborted upload are still arriving');
   }
@@ -269,7 +270,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 }
 
-/** Tries again, with full jitter, what met another conditional write of the same key; five times, in at most six seconds. */
+/** Tries again what met another conditional write of the same key: five times in all, with pauses of up to 6 s. */
 async function retryingConflicts<T>(run: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -277,7 +278,7 @@ async function retryingConflicts<T>(run: () => Promise<T>): Promise<T> {
     } catch (error) {
       if (!isNamed(error, 'ConditionalRequestConflict')) throw error;
       if (tries === MAX_TRIES) throw busy(error);
-      await sleep(Math.random() * FIRST_DELAY_MS * 2 ** tries);
+      await sleep(backoffMs(tries, BACKOFF));
     }
   }
 }

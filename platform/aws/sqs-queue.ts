@@ -1,13 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import * as z from 'zod/mini';
+import { backoffMs } from '../../contract/backoff.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { MAX_MESSAGE_BYTES, type Queue, type QueueConsumer, type QueueMessage } from '../ports/queue.ts';
 import { failedIn, MAX_BATCH_MESSAGES, messageText } from '../ports/queue-bounds.ts';
 
 /** Pauses of up to 100 + 200 + 400 + 800 ms: 1.5 s in all. */
 const MAX_TRIES = 5;
-const FIRST_PAUSE_MS = 100;
+const BACKOFF = { firstMs: 100, longestMs: 800 };
 
 /** A `Queue` on an SQS standard queue: the body of a message is its JSON. */
 export class SqsQueue implements Queue {
@@ -27,7 +28,7 @@ export class SqsQueue implements Queue {
     let left = batch;
     let refusal = '';
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
-      if (attempt > 0) await pause(Math.random() * FIRST_PAUSE_MS * 2 ** (attempt - 1));
+      if (attempt > 0) await pause(backoffMs(attempt, BACKOFF));
       const Entries = left.map((MessageBody, index) => ({ Id: String(index), MessageBody }));
       const { Failed = [] } = await this.#client.send(
         new SendMessageBatchCommand({ QueueUrl: this.#queueUrl, Entries }),

@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
+import { backoffMs } from '../../contract/backoff.ts';
 import type { Log } from '../ports/log.ts';
 import type { Change, ChangeConsumer, Item } from '../ports/table.ts';
 import { onChangeNotice } from './change-notices.ts';
@@ -13,10 +14,9 @@ const SEQ_DIGITS = 16;
 const POLL_EVERY_MS = 1_000;
 /** Between batches, so that one transaction notes the delivery of many changes, and tasks find the database unlocked. */
 const GATHER_MS = 5;
-/** The pause after a first failure; for one change it doubles from failure to failure, up to a minute. */
-const FIRST_PAUSE_MS = 200;
-const MAX_PAUSE_MS = 60_000;
-/** About 13 minutes of backoff; then the change is given up, as it holds up all that follow. */
+/** Of the pauses after failures in a row of one change. */
+const BACKOFF = { firstMs: 200, longestMs: 60_000 };
+/** 6 minutes of pauses on average, at most 12; then the change is given up, as it holds up all that follow. */
 const MAX_TRIES = 20;
 
 /**
@@ -129,8 +129,7 @@ class Delivery {
         await pause(GATHER_MS, undefined, { signal }).catch(() => {});
       } catch (error) {
         this.#log.error('changes were not delivered', { consumer: this.#name, failures: this.#failures, error });
-        const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.max(0, this.#failures - 1));
-        await pause(pauseMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+        await pause(backoffMs(Math.max(1, this.#failures), BACKOFF), undefined, { signal }).catch(() => {});
       }
     }
   }

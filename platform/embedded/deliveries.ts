@@ -1,13 +1,13 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
+import { backoffMs } from '../../contract/backoff.ts';
 import type { Log } from '../ports/log.ts';
 import type { Value } from '../ports/table.ts';
 import { orBusy } from './open-database.ts';
 
 const AT_ONCE = 8;
-/** The pause after a first failure; it doubles from failure to failure, up to a minute. */
-const FIRST_PAUSE_MS = 200;
-const MAX_PAUSE_MS = 60_000;
+/** Of the pauses after failures of one delivery. */
+const BACKOFF = { firstMs: 200, longestMs: 60_000 };
 
 /**
  * Messages to one consumer, kept in SQLite until it has taken them: at least once, in no particular order. One that
@@ -58,7 +58,7 @@ export class Deliveries {
   /** Waits until nothing is left but dead letters. */
   async drain(): Promise<void> {
     while (this.#started && this.#nextDue() !== undefined) {
-      await (this.#inFlight.size > 0 ? Promise.race(this.#inFlight.values()) : pause(FIRST_PAUSE_MS / 4));
+      await (this.#inFlight.size > 0 ? Promise.race(this.#inFlight.values()) : pause(BACKOFF.firstMs / 4));
     }
   }
 
@@ -80,7 +80,7 @@ export class Deliveries {
     const done = this.#try(delivery)
       .catch((error) => {
         this.#log.error('the outcome of a delivery could not be kept', { queue: this.#queue, id: delivery.id, error });
-        return pause(FIRST_PAUSE_MS);
+        return pause(BACKOFF.firstMs);
       })
       .finally(() => {
         this.#inFlight.delete(delivery.id);
@@ -96,7 +96,7 @@ export class Deliveries {
     } catch (error) {
       const failures = tries + 1;
       const dead = failures >= this.#maxTries;
-      const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** tries) * (0.5 + Math.random() / 2);
+      const pauseMs = backoffMs(failures, BACKOFF);
       this.#sql.failed.run(failures, Math.ceil(Date.now() + pauseMs), dead ? 1 : 0, String(error), this.#queue, id);
       this.#log.error(dead ? 'delivery given up' : 'delivery failed', { queue: this.#queue, id, failures, error });
     }

@@ -6,7 +6,7 @@ import type { Value } from '../ports/table.ts';
 import { Deliveries } from './deliveries.ts';
 import { inTransaction } from './open-database.ts';
 
-/** About 13 minutes of backoff; then the event is a dead letter of that subscriber. */
+/** 6 minutes of pauses on average, at most 12; then the event is a dead letter of that subscriber. */
 const MAX_TRIES = 20;
 
 /** A `Bus` in SQLite: an event is kept once for each subscriber that wants it, until that one has taken it. */

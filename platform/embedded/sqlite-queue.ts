@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
+import { backoffMs } from '../../contract/backoff.ts';
 import type { Log } from '../ports/log.ts';
 import type { Queue, QueueConsumer, QueueMessage } from '../ports/queue.ts';
 import { failedIn, MAX_BATCH_MESSAGES, messageText } from '../ports/queue-bounds.ts';
@@ -12,10 +13,9 @@ const BATCHES_AT_ONCE = 4;
 const VISIBILITY_MS = 10_000;
 /** Sends are noticed when they are committed; this finds those of other processes. */
 const POLL_EVERY_MS = 1_000;
-/** The longest pause after a first failure; it doubles from failure to failure, up to a minute. */
-const FIRST_PAUSE_MS = 200;
-const MAX_PAUSE_MS = 60_000;
-/** At most 13 minutes of pauses; then the message is a dead letter. */
+/** Of the pauses after failures of one message. */
+const BACKOFF = { firstMs: 200, longestMs: 60_000 };
+/** 6 minutes of pauses on average, at most 12; then the message is a dead letter. */
 const MAX_RECEIVES = 20;
 
 /**
@@ -75,7 +75,7 @@ export class SqliteQueue implements Queue {
   /** Delivers until nothing is left but dead letters, or until the queue is stopped. */
   async drain(): Promise<void> {
     while (this.#consumer && this.#store.nextVisibleAt() !== undefined)
-      await (this.#running.size > 0 ? Promise.race(this.#running) : pause(FIRST_PAUSE_MS / 4));
+      await (this.#running.size > 0 ? Promise.race(this.#running) : pause(BACKOFF.firstMs / 4));
   }
 
   #pump(): void {
@@ -214,7 +214,7 @@ class MessageStore {
       for (const { seq, receipt } of done) this.#sql.remove.run(seq, receipt);
       for (const received of failed) {
         const { seq, receives, receipt } = received;
-        const pauseMs = Math.random() * Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (receives - 1));
+        const pauseMs = backoffMs(receives, BACKOFF);
         this.#sql.delay.run(
           Math.ceil(Date.now() + pauseMs),
           dead.includes(received) ? 1 : 0,

@@ -163,6 +163,8 @@ export function openJobsWorld(
   options: {
     runningLimit?: number;
     retryDelaySeconds?: number;
+    /** The longest pauses when left out. */
+    random?: () => number;
     wrapTable?: (table: Table) => Table;
     entries?: JobsDeps['entries'];
     findFile?: JobsDeps['findFile'];
@@ -202,6 +204,7 @@ export function openJobsWorld(
     entries: options.entries ?? { line, fan },
     runningLimit: options.runningLimit ?? 5,
     retryDelaySeconds: options.retryDelaySeconds ?? 1,
+    random: options.random ?? (() => 1),
   };
   const handlers = createJobsHandlers(deps);
   const consume = consumeJobChanges(deps);

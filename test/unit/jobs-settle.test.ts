@@ -290,8 +290,8 @@ describe('legs', () => {
 });
 
 describe('automatic retry', () => {
-  test('is due after the deployment’s delay, and each further one after twice as long', async () => {
-    world = openJobsWorld({ retryDelaySeconds: 0.25 });
+  test('is due within the deployment’s delay, evenly drawn, and each further one within twice as long', async () => {
+    world = openJobsWorld({ retryDelaySeconds: 0.5, random: () => 0.5 });
     const jobId = await world.started({ steps: 1 }, { max_retries: 2 });
     for (const delayMs of [250, 500]) {
       await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
@@ -299,6 +299,19 @@ describe('automatic retry', () => {
       const { due_at = '' } = await world.job(jobId);
       expect(Date.parse(due_at) - world.clock.now().getTime()).toBe(delayMs);
       world.clock.advance(delayMs);
+      await world.reconcile();
+    }
+  });
+
+  test('is due within an hour, however many there were before', async () => {
+    world = openJobsWorld({ retryDelaySeconds: 1_000 });
+    const jobId = await world.started({ steps: 1 }, { max_retries: 3 });
+    for (const delaySeconds of [1_000, 2_000, 3_600]) {
+      await world.run(jobId, 'step1', fail('ServiceBusyError', 'down')).catch(() => {});
+      await world.end(jobId, 'failed');
+      const { due_at = '' } = await world.job(jobId);
+      expect(Date.parse(due_at) - world.clock.now().getTime()).toBe(delaySeconds * 1_000);
+      world.clock.advance(delaySeconds * 1_000);
       await world.reconcile();
     }
   });

@@ -1,13 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
 import type * as z from 'zod/mini';
+import { backoffMs } from '../../../contract/backoff.ts';
 import { DomainError } from '../../../contract/errors.ts';
 import { cutText } from '../../runtime/text.ts';
 import { problemsOf } from '../../runtime/validation.ts';
 
 /** A marketplace that asks for a longer pause is left until the job's next attempt. */
 const MAX_PAUSES_MS = 60_000;
-/** Without a Retry-After: 1 s, 2 s, 4 s, … */
-const FIRST_PAUSE_MS = 1_000;
+/** Of the pauses after a 429 without a Retry-After. */
+const BACKOFF = { firstMs: 2_000, longestMs: 32_000 };
 const MAX_TOLD_LENGTH = 500;
 
 export interface HttpRequest {
@@ -57,7 +58,7 @@ export function createSend(options: HttpOptions): Send {
     for (let tries = 1; ; tries += 1) {
       const answer = await sendOnce(options, request);
       if (answer.status !== 429) return checkAnswer(options, request, answer);
-      const pauseMs = answer.retryAfterMs ?? FIRST_PAUSE_MS * 2 ** (tries - 1);
+      const pauseMs = answer.retryAfterMs ?? backoffMs(tries, BACKOFF);
       // As long again is left for the request itself.
       const most = Math.min(MAX_PAUSES_MS - pausedMs, options.remaining() / 2);
       if (pauseMs > most) {
