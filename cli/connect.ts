@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { fileStateStore, Millrace, MillraceError } from '../client/index.ts';
+import { fileStateStore, Millrace, MillraceError } from 'millrace';
 
 /** Written by a server that runs here, with mode 0600. */
 const CREDENTIALS_FILE = '.millrace/credentials.json';

@@ -1,4 +1,4 @@
-import { MillraceError } from '../client/index.ts';
+import { MillraceError } from 'millrace';
 
 /** The exit codes of the process; documented in `millrace --help`. */
 export const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, jobNotCompleted: 4, interrupted: 130 } as const;

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import cliProgress from 'cli-progress';
-import type { MillraceError } from '../client/index.ts';
+import type { MillraceError } from 'millrace';
 import { errorEvent } from './exit.ts';
 import type { Output } from './output.ts';
 

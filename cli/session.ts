@@ -1,4 +1,4 @@
-import type { Millrace } from '../client/index.ts';
+import type { Millrace } from 'millrace';
 import type { Output } from './output.ts';
 
 /** What every command gets. */

@@ -1,4 +1,4 @@
-import { type Batch, type BatchItem, type Millrace, MillraceError, paginate } from '../../client/index.ts';
+import { type Batch, type BatchItem, type Millrace, MillraceError, paginate } from 'millrace';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { table } from '../output.ts';
 import { showProgress } from '../progress.ts';

@@ -4,7 +4,7 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { type BridgeAnswer, type BridgeCommand, type Millrace, MillraceError } from '../../client/index.ts';
+import { type BridgeAnswer, type BridgeCommand, type Millrace, MillraceError } from 'millrace';
 import { EXIT, type ExitCode } from '../exit.ts';
 import type { Session } from '../session.ts';
 

@@ -1,13 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
-import {
-  downloadFile,
-  type Millrace,
-  MillraceError,
-  paginate,
-  type Upload,
-  type UploadPage,
-} from '../../client/index.ts';
+import { downloadFile, type Millrace, MillraceError, paginate, type Upload, type UploadPage } from 'millrace';
 import { EXIT, type ExitCode, UsageError } from '../exit.ts';
 import { formatBytes, type Output, table } from '../output.ts';
 import { showProgress } from '../progress.ts';

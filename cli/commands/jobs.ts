@@ -7,7 +7,7 @@ import {
   type Millrace,
   MillraceError,
   paginate,
-} from '../../client/index.ts';
+} from 'millrace';
 import { EXIT, type ExitCode, UsageError } from '../exit.ts';
 import { formatBytes, formatSeconds, table } from '../output.ts';
 import { showProgress } from '../progress.ts';

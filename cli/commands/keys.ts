@@ -1,4 +1,4 @@
-import { type CreateKey, paginate } from '../../client/index.ts';
+import { type CreateKey, paginate } from 'millrace';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { table } from '../output.ts';
 import type { Session } from '../session.ts';

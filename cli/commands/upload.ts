@@ -8,7 +8,7 @@ import {
   type UploadOptions,
   type UploadProgress,
   type UploadResult,
-} from '../../client/index.ts';
+} from 'millrace';
 import { describeError, EXIT, type ExitCode, errorEvent, exitCodeOf, UsageError } from '../exit.ts';
 import { formatBytes, formatSeconds, shellWord } from '../output.ts';
 import { type Step, showManyProgress, showProgress } from '../progress.ts';

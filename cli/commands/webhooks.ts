@@ -1,4 +1,4 @@
-import { paginate, type WriteWebhook } from '../../client/index.ts';
+import { paginate, type WriteWebhook } from 'millrace';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { table } from '../output.ts';
 import type { Session } from '../session.ts';
