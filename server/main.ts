@@ -29,7 +29,7 @@ Starts the server. The first start also runs a demo: it creates a file, uploads 
   --public-url URL  URL at which clients reach the server, if it differs; used in presigned URLs
   --running-jobs N  jobs that one tenant may run at the same time (default ${DEFAULT_RUNNING_JOBS_PER_TENANT})
   --retry-delay SECONDS
-                    delay before a job's first automatic retry (default ${DEFAULT_RETRY_DELAY_SECONDS}); doubles each time
+                    longest delay of a job's first automatic retry (default ${DEFAULT_RETRY_DELAY_SECONDS}); doubles each time
   --quotas JSON     quotas of every tenant: stored_bytes, bytes_per_day, open_sessions, such as '{"open_sessions":100}'
   --deleted-file-days N
                     days for which deleted files can be restored (default ${DELETED_FILE_DAYS}; 0 deletes at once)
