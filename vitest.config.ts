@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 const project = (name: string, timeoutSeconds: number, more = {}) => ({
   // The client's sources, by the name that the CLI imports them by.
-  ssr: { resolve: { conditions: ['millrace-source', 'module', 'node', 'development|production'] } },
+  ssr: { resolve: { conditions: ['millrace-source', 'node', 'development|production'] } },
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
