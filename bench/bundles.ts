@@ -3,7 +3,7 @@ import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
-import { workflows } from '../contract/workflows.ts';
+import * as workflows from '../contract/workflows.ts';
 import { type Bundle, bundle, taskBundle } from '../lib/bundle.ts';
 import { atMost, type BenchOptions, type Figure, figure, median } from './figures.ts';
 
@@ -60,9 +60,9 @@ const ENVIRONMENT = {
   BUCKET: 'bucket',
   BUS_NAME: 'bus',
   DELETED_FILE_DAYS: '7',
+  ISSUERS: '[]',
   IDENTITY_TABLE: 'identity',
   JOBS_TABLE: 'jobs',
-  JWT_ISSUERS: '[]',
   MARKETPLACES: '{}',
   LIVE_TABLE: 'live',
   METRICS_NAMESPACE: 'millrace',
@@ -70,13 +70,14 @@ const ENVIRONMENT = {
   PUBLISHING_TABLE: 'publishing',
   QUOTAS: '{}',
   ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:root',
+  RETRY_DELAY_SECONDS: '5',
   RUNNING_JOBS_PER_TENANT: '1',
   SECRETS_PREFIX: 'millrace/',
   SIGNING_ROLE_ARN: 'arn:aws:iam::111111111111:role/signing',
   STATE_MACHINE_ARN_PREFIX: 'arn:aws:states:us-east-1:111111111111:stateMachine:',
   UPLOADS_TABLE: 'uploads',
   WEBHOOKS_TABLE: 'webhooks',
-  WEBHOOKS_TO_PRIVATE: 'no',
+  WEBHOOKS_TO_PRIVATE: 'false',
 };
 const LOAD = `
   const start = performance.now();

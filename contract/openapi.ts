@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import * as contexts from './contexts.ts';
 import { ERRORS, type ErrorCode } from './errors.ts';
 import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobProgress, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
@@ -11,7 +12,7 @@ import {
   Price,
   Product,
 } from './publishing.ts';
-import { routes } from './routes.ts';
+import type { Routes } from './routes.ts';
 import {
   CompleteUpload,
   Download,
@@ -78,16 +79,7 @@ const named = {
 const registry = z.registry<{ id: string }>();
 for (const [id, schema] of Object.entries(named)) registry.add(schema, { id });
 
-const CONTEXTS = {
-  uploads: 'Upload sessions and files. Bytes go straight to the object store by presigned URLs.',
-  jobs: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
-  publishing: "Products, accounts of marketplaces, and the commands of a seller's bridge.",
-  live: 'What happens, told as it happens: docs/live.md has the messages of the WebSocket.',
-  webhooks: 'Addresses that events are sent to, in messages signed as Standard Webhooks.',
-  identity: 'API keys, and whether the service answers.',
-};
-
-type Route = (typeof routes)[keyof typeof routes];
+type Route = Routes[keyof Routes];
 
 const DESCRIPTION = `A client opens a session (\`POST /uploads/init\`), sends the file's parts with the presigned URLs straight to the
 object store, and completes the session; a job (\`POST /jobs\`) runs a workflow on the file.
@@ -110,11 +102,13 @@ range of time begins at \`created_after\` and ends before \`created_before\`.`;
 export function openApiDocument(version: string): Json {
   const components: Json = {};
   const paths: Record<string, Json> = {};
-  for (const [operationId, route] of Object.entries(routes)) {
-    paths[route.path] = {
-      ...paths[route.path],
-      [route.method.toLowerCase()]: operation(operationId, route, components),
-    };
+  for (const { name, routes } of Object.values(contexts)) {
+    for (const [operationId, route] of Object.entries<Route>(routes)) {
+      paths[route.path] = {
+        ...paths[route.path],
+        [route.method.toLowerCase()]: { operationId, tags: [name], ...operation(route, components) },
+      };
+    }
   }
   return {
     openapi: '3.1.0',
@@ -127,7 +121,7 @@ export function openApiDocument(version: string): Json {
     },
     servers: [{ url: '/', description: 'This deployment' }],
     security: [{ bearer: [] }],
-    tags: Object.entries(CONTEXTS).map(([name, description]) => ({ name, description })),
+    tags: Object.values(contexts).map(({ name, description }) => ({ name, description })),
     paths,
     components: {
       securitySchemes: {
@@ -153,12 +147,10 @@ const errorSchema = {
   required: ['error', 'message', 'details', 'request_id'],
 };
 
-function operation(operationId: string, route: Route, components: Json): Json {
+function operation(route: Route, components: Json): Json {
   const { auth } = route;
   const scope = auth === 'root' ? 'keys:write' : auth;
   return {
-    operationId,
-    tags: [route.context],
     summary: route.summary,
     ...(auth === 'none'
       ? { security: [] }

@@ -1,30 +1,27 @@
 import type * as z from 'zod/mini';
-import { identityRoutes } from './routes/identity.ts';
-import { jobsRoutes } from './routes/jobs.ts';
-import { liveRoutes } from './routes/live.ts';
-import { publishingRoutes } from './routes/publishing.ts';
-import type { Context } from './routes/route.ts';
-import { uploadsRoutes } from './routes/uploads.ts';
-import { webhooksRoutes } from './routes/webhooks.ts';
+import * as contexts from './contexts.ts';
 
-export type { Context };
+type Contexts = typeof contexts;
+type RoutesOf<C extends Context> = Contexts[C]['routes'];
+type IntersectionOf<Union> = (Union extends unknown ? (_: Union) => void : never) extends (_: infer All) => void
+  ? All
+  : never;
 
-/**
- * The API. From this table come validation, API Gateway's resources, docs/openapi.json and the client's types. A Lambda
- * takes its own context's routes alone, which is why they are apart.
- */
-export const routes = {
-  ...uploadsRoutes,
-  ...jobsRoutes,
-  ...publishingRoutes,
-  ...liveRoutes,
-  ...webhooksRoutes,
-  ...identityRoutes,
-} as const;
+/** The name of a context. */
+export type Context = keyof Contexts;
 
-export type Routes = typeof routes;
+export type Routes = IntersectionOf<RoutesOf<Context>>;
 /** The operation id: `initUpload`, `getJob`, … */
 export type Operation = keyof Routes;
+
+/** Operations of one context. */
+export type OperationsOf<C extends Context> = C extends Context ? keyof RoutesOf<C> & Operation : never;
+
+/**
+ * The API: the routes of all contexts. From this table come validation, API Gateway's resources, docs/openapi.json and the
+ * client's types. A Lambda takes its own context's routes alone.
+ */
+export const routes = Object.assign({}, ...Object.values(contexts).map((context) => context.routes)) as Routes;
 
 /** What a use case of an operation gets, parsed. */
 export interface OperationInput<O extends Operation> {
@@ -38,8 +35,3 @@ type ResponseBody<T> = T extends z.ZodMiniType ? z.output<T> : undefined;
 
 /** Any success body of an operation. */
 export type OperationOutput<O extends Operation> = ResponseBody<Routes[O]['responses'][keyof Routes[O]['responses']]>;
-
-/** Operations of one context. */
-export type OperationsOf<C extends Context> = {
-  [O in Operation]: Routes[O]['context'] extends C ? O : never;
-}[Operation];

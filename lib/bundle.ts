@@ -1,7 +1,7 @@
 import { copyFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
-import type { TaskEntry, WorkflowEntry } from '../contract/workflows.ts';
+import type { TaskEntry, WorkflowEntry } from '../contract/workflow.ts';
 
 /** What a Lambda's code is made of; paths are from the repository's root. */
 export interface Bundle {

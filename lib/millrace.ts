@@ -1,5 +1,7 @@
 import type { App } from 'aws-cdk-lib';
-import { workflows } from '../contract/workflows.ts';
+import type { WorkflowEntry } from '../contract/workflow.ts';
+import * as workflows from '../contract/workflows.ts';
+import type { TaskServices } from './constructs/task-function.ts';
 import { readSettings } from './settings.ts';
 import { EdgeStack } from './stacks/edge-stack.ts';
 import { FoundationStack } from './stacks/foundation-stack.ts';
@@ -24,8 +26,9 @@ export function addMillrace(app: App): void {
     workflows: Object.keys(workflows),
   });
   const live = new LiveStack(app, name('live'), { settings, foundation, uploads, jobs });
-  for (const workflow of Object.values(workflows)) {
-    const services = workflow.context && { publishing: publishing.services }[workflow.context];
+  const ofContexts: Readonly<Record<string, TaskServices>> = { publishing: publishing.services };
+  for (const workflow of Object.values<WorkflowEntry>(workflows)) {
+    const services = workflow.context === undefined ? undefined : ofContexts[workflow.context];
     new WorkflowStack(app, name(`workflow-${workflow.name}`), { settings, foundation, jobs, workflow, services });
   }
   new EdgeStack(app, name('edge'), settings, {

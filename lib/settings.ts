@@ -2,6 +2,7 @@ import { type App, RemovalPolicy } from 'aws-cdk-lib';
 import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { en } from 'zod/locales';
 import * as z from 'zod/mini';
+import { type ContextSpec, settingVariable } from '../contract/context.ts';
 import { DEFAULT_RETRY_DELAY_SECONDS, DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
 import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
@@ -84,6 +85,17 @@ export function readSettings(app: App): Settings {
 
 export function removalPolicyOf(settings: Settings): RemovalPolicy {
   return settings.keepData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+}
+
+/** The environment variables of a context's settings, each as JSON. */
+export function settingsEnvironment({ name, settings: names = [] }: ContextSpec, settings: Settings) {
+  const values: Readonly<Record<string, unknown>> = settings;
+  return Object.fromEntries(
+    names.map((setting) => {
+      if (values[setting] === undefined) throw new Error(`context ${name}: there is no setting ${setting}`);
+      return [settingVariable(setting), JSON.stringify(values[setting])];
+    }),
+  );
 }
 
 /** State machines are named so; the jobs context finds them by it. */

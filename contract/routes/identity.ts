@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { KeyId, PageQuery, pageOf } from '../common.ts';
+import { context } from '../context.ts';
 import { ApiKey, CreatedKey, CreateKey } from '../keys.ts';
 import { route } from './route.ts';
 
@@ -8,7 +9,6 @@ export const identityRoutes = {
   createKey: route({
     method: 'POST',
     path: '/keys',
-    context: 'identity',
     summary: 'Create an API key',
     auth: 'root',
     body: CreateKey,
@@ -18,7 +18,6 @@ export const identityRoutes = {
   listKeys: route({
     method: 'GET',
     path: '/keys',
-    context: 'identity',
     summary: 'List API keys of the tenant',
     auth: 'root',
     query: z.extend(PageQuery, { tenant_id: z.optional(z.string().check(z.maxLength(64))) }),
@@ -28,7 +27,6 @@ export const identityRoutes = {
   revokeKey: route({
     method: 'DELETE',
     path: '/keys/{key_id}',
-    context: 'identity',
     summary: 'Revoke an API key; it stops working within 60 seconds',
     auth: 'root',
     params: z.object({ key_id: KeyId }),
@@ -39,10 +37,17 @@ export const identityRoutes = {
   getHealth: route({
     method: 'GET',
     path: '/health',
-    context: 'identity',
     summary: 'Whether the service answers',
     auth: 'none',
     responses: { 200: z.object({ status: z.literal('ok'), version: z.string() }) },
     errors: [],
   }),
 } as const;
+
+export const identity = context({
+  name: 'identity',
+  description: 'API keys, and whether the service answers.',
+  routes: identityRoutes,
+  table: {},
+  settings: ['issuers'],
+});

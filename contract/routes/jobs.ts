@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { Batch, BatchItem, CreateBatch, MarketplaceStats } from '../batches.ts';
 import { BatchId, EventsQuery, JobId, PageQuery, pageOf } from '../common.ts';
+import { context } from '../context.ts';
 import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobState, Task, Workflow } from '../jobs.ts';
 import { idempotent, route } from './route.ts';
 
@@ -29,7 +30,6 @@ export const jobsRoutes = {
   createJob: route({
     method: 'POST',
     path: '/jobs',
-    context: 'jobs',
     summary: 'Queue a job',
     auth: 'jobs:write',
     headers: idempotent,
@@ -40,7 +40,6 @@ export const jobsRoutes = {
   listJobs: route({
     method: 'GET',
     path: '/jobs',
-    context: 'jobs',
     summary: 'List jobs, newest first',
     auth: 'jobs:read',
     query: ListJobsQuery,
@@ -50,7 +49,6 @@ export const jobsRoutes = {
   getJob: route({
     method: 'GET',
     path: '/jobs/{job_id}',
-    context: 'jobs',
     summary: 'A job, its state and progress',
     auth: 'jobs:read',
     params: jobParams,
@@ -60,7 +58,6 @@ export const jobsRoutes = {
   cancelJob: route({
     method: 'DELETE',
     path: '/jobs/{job_id}',
-    context: 'jobs',
     summary: 'Cancel a job',
     auth: 'jobs:write',
     params: jobParams,
@@ -70,7 +67,6 @@ export const jobsRoutes = {
   retryJob: route({
     method: 'POST',
     path: '/jobs/{job_id}/retry',
-    context: 'jobs',
     summary: 'Queue a failed or cancelled job again; completed tasks are skipped',
     auth: 'jobs:write',
     params: jobParams,
@@ -80,7 +76,6 @@ export const jobsRoutes = {
   listTasks: route({
     method: 'GET',
     path: '/jobs/{job_id}/tasks',
-    context: 'jobs',
     summary: "A job's tasks in order",
     auth: 'jobs:read',
     params: jobParams,
@@ -91,7 +86,6 @@ export const jobsRoutes = {
   listJobEvents: route({
     method: 'GET',
     path: '/jobs/{job_id}/events',
-    context: 'jobs',
     summary: "A job's events after a cursor; waits for one if asked",
     auth: 'jobs:read',
     params: jobParams,
@@ -102,7 +96,6 @@ export const jobsRoutes = {
   listCheckpoints: route({
     method: 'GET',
     path: '/jobs/{job_id}/checkpoints',
-    context: 'jobs',
     summary: 'What a job has kept of itself to go on from, oldest first',
     auth: 'jobs:read',
     params: jobParams,
@@ -113,7 +106,6 @@ export const jobsRoutes = {
   listArtifacts: route({
     method: 'GET',
     path: '/jobs/{job_id}/artifacts',
-    context: 'jobs',
     summary: 'The files that a job made, with presigned URLs',
     auth: 'jobs:read',
     params: jobParams,
@@ -124,7 +116,6 @@ export const jobsRoutes = {
   createBatch: route({
     method: 'POST',
     path: '/batches',
-    context: 'jobs',
     summary: 'Queue many jobs at once, given or listed by a file',
     auth: 'jobs:write',
     headers: idempotent,
@@ -135,7 +126,6 @@ export const jobsRoutes = {
   listBatches: route({
     method: 'GET',
     path: '/batches',
-    context: 'jobs',
     summary: 'List batches, newest first',
     auth: 'jobs:read',
     query: PageQuery,
@@ -145,7 +135,6 @@ export const jobsRoutes = {
   getBatch: route({
     method: 'GET',
     path: '/batches/{batch_id}',
-    context: 'jobs',
     summary: 'A batch, its state and counters',
     auth: 'jobs:read',
     params: batchParams,
@@ -155,7 +144,6 @@ export const jobsRoutes = {
   listBatchItems: route({
     method: 'GET',
     path: '/batches/{batch_id}/items',
-    context: 'jobs',
     summary: "A batch's jobs in order, with the errors of those that failed or were refused",
     auth: 'jobs:read',
     params: batchParams,
@@ -166,7 +154,6 @@ export const jobsRoutes = {
   cancelBatch: route({
     method: 'DELETE',
     path: '/batches/{batch_id}',
-    context: 'jobs',
     summary: 'Cancel every job of a batch that has not ended',
     auth: 'jobs:write',
     params: batchParams,
@@ -176,7 +163,6 @@ export const jobsRoutes = {
   retryBatch: route({
     method: 'POST',
     path: '/batches/{batch_id}/retry',
-    context: 'jobs',
     summary: 'Queue the failed jobs of a batch again; completed tasks are skipped',
     auth: 'jobs:write',
     params: batchParams,
@@ -186,7 +172,6 @@ export const jobsRoutes = {
   getStats: route({
     method: 'GET',
     path: '/stats',
-    context: 'jobs',
     summary: "The tenant's jobs by marketplace and state",
     auth: 'jobs:read',
     query: z.object({ marketplace: z.optional(z.string().check(z.maxLength(64))) }),
@@ -196,10 +181,34 @@ export const jobsRoutes = {
   listWorkflows: route({
     method: 'GET',
     path: '/workflows',
-    context: 'jobs',
     summary: 'The workflows and the input that each takes',
     auth: 'jobs:read',
     responses: { 200: z.object({ items: z.array(Workflow) }) },
     errors: [],
   }),
 } as const;
+
+export const jobs = context({
+  name: 'jobs',
+  description: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
+  routes: jobsRoutes,
+  api: { memoryMiB: 1_769 },
+  table: {},
+  feed: {
+    description: 'Dispatches jobs, counts progress, publishes changes',
+    prefixes: ['JOB', 'TASK#', 'BATCH'],
+    memoryMiB: 1_024,
+  },
+  reads: ['uploads'],
+  schedules: {
+    reconcile: {
+      description: 'Recovers jobs that lost their event, their execution or their runner',
+      everySeconds: 60,
+      // It bounds how long a job hangs that lost its thread or its event.
+      embeddedEverySeconds: 2,
+      memoryMiB: 1_024,
+      timeoutSeconds: 300,
+    },
+  },
+  settings: ['runningJobsPerTenant', 'retryDelaySeconds'],
+});

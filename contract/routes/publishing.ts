@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { PageQuery, pageOf } from '../common.ts';
+import { context } from '../context.ts';
 import { MAX_EVENT_WAIT_SECONDS } from '../limits.ts';
 import {
   BridgeAnswer,
@@ -37,7 +38,6 @@ export const publishingRoutes = {
   createProduct: route({
     method: 'POST',
     path: '/products',
-    context: 'publishing',
     summary: 'Note a product that is to be published',
     auth: 'products:write',
     headers: idempotent,
@@ -48,7 +48,6 @@ export const publishingRoutes = {
   listProducts: route({
     method: 'GET',
     path: '/products',
-    context: 'publishing',
     summary: 'List products, newest first',
     auth: 'products:read',
     query: PageQuery,
@@ -58,7 +57,6 @@ export const publishingRoutes = {
   getProduct: route({
     method: 'GET',
     path: '/products/{product_id}',
-    context: 'publishing',
     summary: 'A product',
     auth: 'products:read',
     params: productParams,
@@ -68,7 +66,6 @@ export const publishingRoutes = {
   deleteProduct: route({
     method: 'DELETE',
     path: '/products/{product_id}',
-    context: 'publishing',
     summary: 'Forget a product; its listings and its files stay',
     auth: 'products:write',
     params: productParams,
@@ -78,7 +75,6 @@ export const publishingRoutes = {
   createMarketplaceAccount: route({
     method: 'POST',
     path: '/marketplace-accounts',
-    context: 'publishing',
     summary: 'Connect an account of a marketplace; its credentials are never told again',
     auth: 'products:write',
     body: CreateMarketplaceAccount,
@@ -88,7 +84,6 @@ export const publishingRoutes = {
   listMarketplaceAccounts: route({
     method: 'GET',
     path: '/marketplace-accounts',
-    context: 'publishing',
     summary: 'List marketplace accounts, newest first',
     auth: 'products:read',
     query: PageQuery,
@@ -98,7 +93,6 @@ export const publishingRoutes = {
   getMarketplaceAccount: route({
     method: 'GET',
     path: '/marketplace-accounts/{account_id}',
-    context: 'publishing',
     summary: 'A marketplace account, without its credentials',
     auth: 'products:read',
     params: accountParams,
@@ -108,7 +102,6 @@ export const publishingRoutes = {
   renewMarketplaceCredentials: route({
     method: 'PUT',
     path: '/marketplace-accounts/{account_id}/credentials',
-    context: 'publishing',
     summary: "Replace an account's credentials, as when the marketplace refuses them",
     auth: 'products:write',
     params: accountParams,
@@ -119,7 +112,6 @@ export const publishingRoutes = {
   deleteMarketplaceAccount: route({
     method: 'DELETE',
     path: '/marketplace-accounts/{account_id}',
-    context: 'publishing',
     summary: 'Disconnect an account and forget its credentials',
     auth: 'products:write',
     params: accountParams,
@@ -129,7 +121,6 @@ export const publishingRoutes = {
   receiveCommands: route({
     method: 'POST',
     path: '/bridge/commands/receive',
-    context: 'publishing',
     summary: 'Receive the next commands, which no other bridge receives for 20 s; waits for one if asked',
     auth: 'bridge:write',
     body: ReceiveCommands,
@@ -139,7 +130,6 @@ export const publishingRoutes = {
   heartbeatCommand: route({
     method: 'POST',
     path: '/bridge/commands/{command_id}/heartbeat',
-    context: 'publishing',
     summary: 'Tell that a command is being worked on; every 5 s, else another bridge may get it after 20 s',
     auth: 'bridge:write',
     params: commandParams,
@@ -151,7 +141,6 @@ export const publishingRoutes = {
   answerCommand: route({
     method: 'POST',
     path: '/bridge/commands/{command_id}/answer',
-    context: 'publishing',
     summary: 'Tell how a command ended; safe to repeat',
     auth: 'bridge:write',
     params: commandParams,
@@ -160,3 +149,13 @@ export const publishingRoutes = {
     errors: ['CommandNotFoundError'],
   }),
 } as const;
+
+export const publishing = context({
+  name: 'publishing',
+  description: "Products, accounts of marketplaces, and the commands of a seller's bridge.",
+  routes: publishingRoutes,
+  api: { memoryMiB: 1_024 },
+  table: {},
+  reads: ['uploads'],
+  settings: ['marketplaces'],
+});

@@ -7,14 +7,10 @@ type Shape = z.ZodMiniObject;
 type BodyShape = Shape | z.ZodMiniDiscriminatedUnion;
 const nothing = z.object({});
 
-/** Which API Lambda answers a route. */
-export type Context = 'uploads' | 'jobs' | 'publishing' | 'live' | 'webhooks' | 'identity';
-
 interface RouteSpec {
   method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** API Gateway's form, `{name}` for a path parameter. */
   path: `/${string}`;
-  context: Context;
   summary: string;
   /** `none`: no credential needed; `root`: the root secret or a credential with `keys:write`. */
   auth: Scope | 'none' | 'root';
@@ -28,6 +24,12 @@ interface RouteSpec {
   errors: readonly ErrorCode[];
 }
 
+/** A route of whatever schemas, as `route` makes it. */
+export type AnyRoute = Required<Omit<RouteSpec, 'body'>> & {
+  readonly body: BodyShape | undefined;
+  readonly hasBody: boolean;
+};
+
 export function route<
   Params extends Shape = typeof nothing,
   Query extends Shape = typeof nothing,
@@ -36,10 +38,8 @@ export function route<
   const Responses extends Readonly<Record<number, z.ZodMiniType | null>> = Readonly<
     Record<number, z.ZodMiniType | null>
   >,
-  const C extends Context = Context,
 >(
-  spec: Omit<RouteSpec, 'context' | 'params' | 'query' | 'headers' | 'body' | 'responses'> & {
-    context: C;
+  spec: Omit<RouteSpec, 'params' | 'query' | 'headers' | 'body' | 'responses'> & {
     params?: Params;
     query?: Query;
     headers?: Headers;

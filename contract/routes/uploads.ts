@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { Crc64Nvme, EventsQuery, FileId, PageQuery, pageOf, UploadId } from '../common.ts';
+import { context } from '../context.ts';
 import {
   CompleteUpload,
   Download,
@@ -38,7 +39,6 @@ export const uploadsRoutes = {
   initUpload: route({
     method: 'POST',
     path: '/uploads/init',
-    context: 'uploads',
     summary: 'Open an upload session and sign its first parts',
     auth: 'uploads:write',
     headers: idempotent,
@@ -58,7 +58,6 @@ export const uploadsRoutes = {
   signParts: route({
     method: 'POST',
     path: '/uploads/{upload_id}/parts',
-    context: 'uploads',
     summary: 'Sign the URLs of up to 1,000 parts',
     auth: 'uploads:write',
     params: uploadParams,
@@ -69,7 +68,6 @@ export const uploadsRoutes = {
   redirectPart: route({
     method: 'PUT',
     path: '/uploads/{upload_id}/part/{part_number}',
-    context: 'uploads',
     summary: "Redirect to a part's presigned URL: the bytes go there",
     auth: 'uploads:write',
     // The part number is checked by the use case, which knows how many parts there are.
@@ -81,7 +79,6 @@ export const uploadsRoutes = {
   getUpload: route({
     method: 'GET',
     path: '/uploads/{upload_id}',
-    context: 'uploads',
     summary: 'The state of a session and what has arrived',
     auth: 'uploads:read',
     params: uploadParams,
@@ -92,7 +89,6 @@ export const uploadsRoutes = {
   completeUpload: route({
     method: 'POST',
     path: '/uploads/{upload_id}/complete',
-    context: 'uploads',
     summary: 'Verify that every part is there and make the file',
     auth: 'uploads:write',
     params: uploadParams,
@@ -111,7 +107,6 @@ export const uploadsRoutes = {
   abortUpload: route({
     method: 'DELETE',
     path: '/uploads/{upload_id}',
-    context: 'uploads',
     summary: 'Abort a session and delete its parts',
     auth: 'uploads:write',
     params: uploadParams,
@@ -121,7 +116,6 @@ export const uploadsRoutes = {
   listUploadEvents: route({
     method: 'GET',
     path: '/uploads/{upload_id}/events',
-    context: 'uploads',
     summary: "A session's events after a cursor; waits for one if asked",
     auth: 'uploads:read',
     params: uploadParams,
@@ -132,7 +126,6 @@ export const uploadsRoutes = {
   listUploads: route({
     method: 'GET',
     path: '/uploads',
-    context: 'uploads',
     summary: 'List sessions, newest first; with `idle_seconds`, open ones that no part has reached for so many seconds',
     auth: 'uploads:read',
     query: ListUploadsQuery,
@@ -142,7 +135,6 @@ export const uploadsRoutes = {
   listFiles: route({
     method: 'GET',
     path: '/files',
-    context: 'uploads',
     summary: 'List files, newest first, or those deleted that can be restored',
     auth: 'uploads:read',
     query: ListFilesQuery,
@@ -152,7 +144,6 @@ export const uploadsRoutes = {
   getFile: route({
     method: 'GET',
     path: '/files/{file_id}',
-    context: 'uploads',
     summary: 'A file and its receipt',
     auth: 'uploads:read',
     params: fileParams,
@@ -162,7 +153,6 @@ export const uploadsRoutes = {
   downloadFile: route({
     method: 'GET',
     path: '/files/{file_id}/download',
-    context: 'uploads',
     summary: "A presigned URL of a file's bytes",
     auth: 'uploads:read',
     params: fileParams,
@@ -172,7 +162,6 @@ export const uploadsRoutes = {
   deleteFile: route({
     method: 'DELETE',
     path: '/files/{file_id}',
-    context: 'uploads',
     summary: 'Delete a file: for some days it can be restored, unless it is deleted for good',
     auth: 'uploads:write',
     params: fileParams,
@@ -183,7 +172,6 @@ export const uploadsRoutes = {
   restoreFile: route({
     method: 'POST',
     path: '/files/{file_id}/restore',
-    context: 'uploads',
     summary: 'Bring back a deleted file',
     auth: 'uploads:write',
     params: fileParams,
@@ -193,10 +181,26 @@ export const uploadsRoutes = {
   getUsage: route({
     method: 'GET',
     path: '/usage',
-    context: 'uploads',
     summary: 'What the tenant uses of its quotas',
     auth: 'uploads:read',
     responses: { 200: Usage },
     errors: [],
   }),
 } as const;
+
+export const uploads = context({
+  name: 'uploads',
+  description: 'Upload sessions and files. Bytes go straight to the object store by presigned URLs.',
+  routes: uploadsRoutes,
+  api: { memoryMiB: 1_769 },
+  table: {},
+  feed: { description: 'Records the events of uploads, publishes them on the bus', prefixes: ['UPLOAD'] },
+  schedules: {
+    sweep: {
+      description: 'Expires sessions, finishes what is completing, aborts orphaned uploads',
+      everySeconds: 60,
+      timeoutSeconds: 300,
+    },
+  },
+  settings: ['quotas', 'deletedFileDays'],
+});

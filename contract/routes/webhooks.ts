@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import { PageQuery, pageOf, WebhookId } from '../common.ts';
+import { context } from '../context.ts';
 import { CreatedWebhook, RotatedSecret, RotateSecret, Webhook, WebhookDelivery, WriteWebhook } from '../webhooks.ts';
 import { route } from './route.ts';
 
@@ -10,7 +11,6 @@ export const webhooksRoutes = {
   createWebhook: route({
     method: 'POST',
     path: '/webhooks',
-    context: 'webhooks',
     summary: 'Have an address told what happens, in messages signed as Standard Webhooks',
     auth: 'webhooks:write',
     body: WriteWebhook,
@@ -20,7 +20,6 @@ export const webhooksRoutes = {
   listWebhooks: route({
     method: 'GET',
     path: '/webhooks',
-    context: 'webhooks',
     summary: 'List webhooks, newest first',
     auth: 'webhooks:write',
     query: PageQuery,
@@ -30,7 +29,6 @@ export const webhooksRoutes = {
   getWebhook: route({
     method: 'GET',
     path: '/webhooks/{webhook_id}',
-    context: 'webhooks',
     summary: 'A webhook',
     auth: 'webhooks:write',
     params: webhookParams,
@@ -40,7 +38,6 @@ export const webhooksRoutes = {
   updateWebhook: route({
     method: 'PUT',
     path: '/webhooks/{webhook_id}',
-    context: 'webhooks',
     summary: 'Replace what a webhook is; its secret stays',
     auth: 'webhooks:write',
     params: webhookParams,
@@ -51,7 +48,6 @@ export const webhooksRoutes = {
   deleteWebhook: route({
     method: 'DELETE',
     path: '/webhooks/{webhook_id}',
-    context: 'webhooks',
     summary: 'Delete a webhook; what waits for it is not sent',
     auth: 'webhooks:write',
     params: webhookParams,
@@ -61,7 +57,6 @@ export const webhooksRoutes = {
   rotateWebhookSecret: route({
     method: 'POST',
     path: '/webhooks/{webhook_id}/rotate-secret',
-    context: 'webhooks',
     summary: 'Give a webhook a new secret; for some hours messages carry the signatures of both',
     auth: 'webhooks:write',
     params: webhookParams,
@@ -72,7 +67,6 @@ export const webhooksRoutes = {
   listWebhookDeliveries: route({
     method: 'GET',
     path: '/webhooks/{webhook_id}/deliveries',
-    context: 'webhooks',
     summary: 'Messages to a webhook and their attempts, newest first',
     auth: 'webhooks:write',
     params: webhookParams,
@@ -83,7 +77,6 @@ export const webhooksRoutes = {
   redeliverWebhook: route({
     method: 'POST',
     path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver',
-    context: 'webhooks',
     summary: 'Send a message again, whatever became of it',
     auth: 'webhooks:write',
     params: z.extend(webhookParams, { delivery_id: z.string().check(z.regex(/^[\w-]{1,128}$/)) }),
@@ -91,3 +84,26 @@ export const webhooksRoutes = {
     errors: ['DeliveryNotFoundError', 'WebhookNotFoundError'],
   }),
 } as const;
+
+export const webhooks = context({
+  name: 'webhooks',
+  description: 'Addresses that events are sent to, in messages signed as Standard Webhooks.',
+  routes: webhooksRoutes,
+  table: { storedName: 'live' },
+  feed: {
+    description: 'Sends new messages to webhooks',
+    prefixes: ['DELIVERY#'],
+    // 100 messages, 10 at once, of 10 s at most.
+    timeoutSeconds: 180,
+  },
+  schedules: {
+    resend: {
+      description: 'Sends messages to webhooks whose next attempt is due',
+      everySeconds: 60,
+      embeddedEverySeconds: 2,
+      // 4 shards of as many.
+      timeoutSeconds: 600,
+    },
+  },
+  settings: ['webhooksToPrivate'],
+});

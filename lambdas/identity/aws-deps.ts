@@ -9,7 +9,7 @@ import { createAuthenticator } from './authenticator.ts';
 import { JwtIssuer } from './jwt.ts';
 
 export function openKeys(): KeyStore {
-  return createKeyStore({ table: openTable('IDENTITY_TABLE'), clock: systemClock });
+  return createKeyStore({ table: openTable('identity'), clock: systemClock });
 }
 
 /** `rootSecret` is for the identity API alone. */
@@ -18,6 +18,6 @@ export function openAuthenticator(options: {
   log: Log;
   rootSecret?: () => Promise<string>;
 }): Authenticate {
-  const { JWT_ISSUERS: jwt } = readConfig({ JWT_ISSUERS: jsonText(z.array(JwtIssuer)) });
+  const { ISSUERS: jwt } = readConfig({ ISSUERS: jsonText(z.array(JwtIssuer)) });
   return createAuthenticator({ ...options, jwt, clock: systemClock });
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { workflows as entries } from '../../contract/workflows.ts';
+import * as entries from '../../contract/workflows.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { completePublishingInput } from '../publishing/products.ts';
@@ -15,10 +15,10 @@ export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): 
     RUNNING_JOBS_PER_TENANT: z.coerce.number().check(z.int()),
     RETRY_DELAY_SECONDS: z.coerce.number().check(z.positive()),
   });
-  const uploads = { table: openTable('UPLOADS_TABLE') };
-  const publishing = { table: openTable('PUBLISHING_TABLE') };
+  const uploads = { table: openTable('uploads') };
+  const publishing = { table: openTable('publishing') };
   return {
-    table: openTable('JOBS_TABLE'),
+    table: openTable('jobs'),
     objects,
     workflows: openWorkflows(),
     bus: openBus(),

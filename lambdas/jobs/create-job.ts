@@ -3,7 +3,7 @@ import type { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { CreateJob, FileRef } from '../../contract/jobs.ts';
 import { MAX_JOB_INPUT_BYTES } from '../../contract/limits.ts';
-import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import { type Item, MAX_TRANSACTION_WRITES } from '../../platform/ports/table.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
@@ -52,7 +52,8 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
   const entry = findEntry(deps, body.workflow);
   checkSize(body);
   const given = parseInput(entry, body.input);
-  const input = entry.context ? await deps.contexts[entry.context](tenantId, given) : given;
+  const complete = entry.context === undefined ? undefined : deps.contexts[entry.context];
+  const input = complete ? await complete(tenantId, given) : given;
   const files = await findFiles(deps, tenantId, entry, input);
   const jobId = `job_${deps.clock.newId()}` as JobId;
   const marketplace = entry.marketplaceField ? input[entry.marketplaceField] : undefined;

@@ -1,6 +1,6 @@
 import type { TenantId } from '../../contract/common.ts';
 import type { FileRef } from '../../contract/jobs.ts';
-import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import type { Bus } from '../../platform/ports/bus.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
@@ -16,8 +16,8 @@ export interface JobsDeps {
   readonly clock: Clock;
   readonly log: Log;
   findFile(tenantId: TenantId, fileId: string): Promise<FileRef | undefined>;
-  /** By `WorkflowEntry.context`: completes the input of a job that is created; throws what its caller can mend. */
-  readonly contexts: Readonly<Record<'publishing', CompleteInput>>;
+  /** By `WorkflowEntry.context`: completes the input of a job that is created; throws what its caller can fix. */
+  readonly contexts: Readonly<Record<string, CompleteInput>>;
   readonly entries: Readonly<Record<string, WorkflowEntry>>;
   /** Does something a little later, where the process is still there then; reconcile does it where it is not. */
   later?(ms: number, run: () => Promise<void>): void;

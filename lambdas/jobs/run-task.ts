@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import { cutText } from '../runtime/text.ts';
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts';

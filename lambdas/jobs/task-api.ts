@@ -1,7 +1,7 @@
 import type * as z from 'zod/mini';
 import type { JobId, TenantId } from '../../contract/common.ts';
 import type { FileRef } from '../../contract/jobs.ts';
-import type { PlannedTask, WorkflowEntry } from '../../contract/workflows.ts';
+import type { PlannedTask, WorkflowEntry } from '../../contract/workflow.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
 import type { Value } from '../../platform/ports/table.ts';
 

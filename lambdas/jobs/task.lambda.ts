@@ -14,7 +14,7 @@ const MARGIN_MS = 5_000;
 
 const log = createLog({ function: `task-${'step' in task ? task.step : 'wait'}` });
 const runTask = createTaskRunner({
-  table: openTable('JOBS_TABLE'),
+  table: openTable('jobs'),
   objects: openObjects(),
   clock: systemClock,
   log,

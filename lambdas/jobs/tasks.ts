@@ -1,7 +1,7 @@
 import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { KIB, MAX_TASK_OUTPUT_BYTES } from '../../contract/limits.ts';
-import type { PlannedTask, WorkflowEntry } from '../../contract/workflows.ts';
+import type { PlannedTask, WorkflowEntry } from '../../contract/workflow.ts';
 import {
   type Item,
   type Key,

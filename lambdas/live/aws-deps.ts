@@ -4,5 +4,5 @@ import type { Log } from '../runtime/log.ts';
 import type { LiveDeps } from './deps.ts';
 
 export function openLive(log: Log): LiveDeps {
-  return { connections: openTable('LIVE_TABLE'), push: openPush(), clock: systemClock, log };
+  return { connections: openTable('live'), push: openPush(), clock: systemClock, log };
 }

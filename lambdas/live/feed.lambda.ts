@@ -6,7 +6,7 @@ import { queueDeliveries } from '../webhooks/public.ts';
 import { openLive } from './aws-deps.ts';
 import { publishEvents } from './publish-events.ts';
 
-const webhooks = { table: openTable('WEBHOOKS_TABLE'), clock: systemClock };
+const webhooks = { table: openTable('webhooks'), clock: systemClock };
 
 export const handler = streamHandler(
   publishEvents(openLive(createLog({ function: 'live-feed' })), queueDeliveries(webhooks)),

@@ -7,6 +7,6 @@ import { socketHandler } from './socket-handler.ts';
 const log = createLog({ function: 'live-socket' });
 
 export const handler = socketHandler(
-  { ...openLive(log), jobs: openTable('JOBS_TABLE'), uploads: openTable('UPLOADS_TABLE') },
+  { ...openLive(log), jobs: openTable('jobs'), uploads: openTable('uploads') },
   openAuthenticator({ keys: openKeys(), log }),
 );

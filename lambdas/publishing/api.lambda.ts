@@ -9,13 +9,13 @@ import { findFile } from '../uploads/files.ts';
 import { createPublishingHandlers } from './handlers.ts';
 
 const log = createLog({ function: 'publishing-api' });
-const uploads = { table: openTable('UPLOADS_TABLE') };
+const uploads = { table: openTable('uploads') };
 
 export const handler = lambdaHttpHandler(
   createHttpApi({
     routes: publishingRoutes,
     handlers: createPublishingHandlers({
-      table: openTable('PUBLISHING_TABLE'),
+      table: openTable('publishing'),
       secrets: openSecrets(),
       workflows: openWorkflows(),
       objects: openSignedObjects(),

@@ -7,6 +7,6 @@ import type { PublishingServices } from './deps.ts';
 /** What the tasks work with, in a Lambda. */
 export function openServices(): { publishing: PublishingServices } {
   const { MARKETPLACES: marketplaces } = readConfig({ MARKETPLACES: jsonText(MarketplaceSettings) });
-  const table = openTable('PUBLISHING_TABLE');
+  const table = openTable('publishing');
   return { publishing: { table, secrets: openSecrets(), clock: systemClock, marketplaces } };
 }

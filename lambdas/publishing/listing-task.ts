@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { MarketplaceAccount, Product } from '../../contract/publishing.ts';
-import { publishing } from '../../contract/workflows.ts';
+import { publishing } from '../../contract/workflows/publishing.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import { defineTask, type TaskContext, type TaskDefinition } from '../jobs/task-api.ts';
 import { askBridge } from './bridge.ts';

@@ -4,6 +4,7 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { STSClient } from '@aws-sdk/client-sts';
 import * as z from 'zod/mini';
+import { tableVariable } from '../../contract/context.ts';
 import { DynamoTable } from '../../platform/aws/dynamo-table.ts';
 import { EventBridgeBus } from '../../platform/aws/eventbridge-bus.ts';
 import { GatewayPush } from '../../platform/aws/gateway-push.ts';
@@ -28,15 +29,9 @@ const S3Config = {
 /** A table answers in milliseconds: a connection that hangs is given up while its caller still waits, and tried again. */
 const PATIENCE = { connectionTimeout: 2_000, requestTimeout: 8_000, throwOnRequestTimeout: true };
 
-type TableVariable =
-  | 'IDENTITY_TABLE'
-  | 'UPLOADS_TABLE'
-  | 'JOBS_TABLE'
-  | 'PUBLISHING_TABLE'
-  | 'LIVE_TABLE'
-  | 'WEBHOOKS_TABLE';
-
-export function openTable(variable: TableVariable): DynamoTable {
+/** The table of a context. */
+export function openTable(context: string): DynamoTable {
+  const variable = tableVariable(context);
   const config: Record<string, string> = readConfig({ [variable]: z.string() });
   return new DynamoTable({
     client: new DynamoDBClient({ requestHandler: PATIENCE }),

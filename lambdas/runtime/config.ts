@@ -5,7 +5,7 @@ import { problemsOf } from './validation.ts';
  * Parses environment variables, once, when a process starts. An empty one counts as missing.
  *
  * @example
- * const config = readConfig({ UPLOADS_TABLE: z.string(), JWT_ISSUERS: z._default(jsonText(z.array(JwtIssuer)), []) });
+ * const config = readConfig({ UPLOADS_TABLE: z.string(), QUOTAS: jsonText(Quotas) });
  */
 export function readConfig<Shape extends z.core.$ZodShape>(
   shape: Shape,

@@ -17,7 +17,7 @@ export const handler = lambdaHttpHandler(
   createHttpApi({
     routes: uploadsRoutes,
     handlers: createUploadsHandlers({
-      table: openTable('UPLOADS_TABLE'),
+      table: openTable('uploads'),
       objects: openSignedObjects(),
       clock: systemClock,
       log,

@@ -6,7 +6,7 @@ import { tellUploadChanges } from './changes.ts';
 
 export const handler = streamHandler(
   tellUploadChanges({
-    table: openTable('UPLOADS_TABLE'),
+    table: openTable('uploads'),
     bus: openBus(),
     clock: systemClock,
     log: createLog({ function: 'uploads-feed' }),

@@ -3,7 +3,7 @@ import { openLog, openObjects, openTable } from '../runtime/aws-composition.ts';
 import { sweepUploads } from './sweep.ts';
 
 const log = openLog('uploads-sweep');
-const deps = { table: openTable('UPLOADS_TABLE'), objects: openObjects(), clock: systemClock, log };
+const deps = { table: openTable('uploads'), objects: openObjects(), clock: systemClock, log };
 
 export async function handler(): Promise<void> {
   const { orphaned, ...done } = await sweepUploads(deps);

@@ -13,7 +13,9 @@ import {
 import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import * as contexts from '../../contract/contexts.ts';
 import { ERRORS, type ErrorCode } from '../../contract/errors.ts';
+import type { AnyRoute } from '../../contract/routes/route.ts';
 import { type Context, routes } from '../../contract/routes.ts';
 import type { Settings } from '../settings.ts';
 import { acknowledge } from './acknowledge.ts';
@@ -70,14 +72,14 @@ export class ContractApi extends RestApi {
   }
 
   #addRoutes(functions: Readonly<Record<Context, NodeFunction>>): void {
-    const integrations = new Map(
-      Object.entries(functions).map(([context, target]) => [context, this.#integrate(context, target)]),
-    );
     const paths = new Map<string, Resource>();
-    for (const { method, path, context } of Object.values(routes)) {
-      const resource = paths.get(path) ?? this.root.resourceForPath(path);
-      paths.set(path, resource);
-      resource.addMethod(method, integrations.get(context));
+    for (const context of Object.values(contexts)) {
+      const integration = this.#integrate(context.name, functions[context.name]);
+      for (const { method, path } of Object.values<AnyRoute>(context.routes)) {
+        const resource = paths.get(path) ?? this.root.resourceForPath(path);
+        paths.set(path, resource);
+        resource.addMethod(method, integration);
+      }
     }
     for (const [path, resource] of paths) {
       const methods = Object.values(routes)

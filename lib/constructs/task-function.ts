@@ -1,7 +1,7 @@
 import type { Stack } from 'aws-cdk-lib';
 import type { IRole } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
-import type { TaskEntry, WorkflowEntry } from '../../contract/workflows.ts';
+import type { TaskEntry, WorkflowEntry } from '../../contract/workflow.ts';
 import { taskBundle } from '../bundle.ts';
 import type { Settings } from '../settings.ts';
 import { NodeFunction } from './node-function.ts';

@@ -2,13 +2,14 @@ import { type App, CfnOutput, Stack } from 'aws-cdk-lib';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { identity } from '../../contract/contexts.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { acknowledge } from '../constructs/acknowledge.ts';
 import { ContextTable } from '../constructs/context-table.ts';
 import { DataBucket } from '../constructs/data-bucket.ts';
 import { GatewayLogging } from '../constructs/gateway-logging.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
-import { removalPolicyOf, type Settings } from '../settings.ts';
+import { removalPolicyOf, type Settings, settingsEnvironment } from '../settings.ts';
 
 /** What the contexts share: the bus, the bucket, who may call, and that calls are logged. */
 export class FoundationStack extends Stack {
@@ -56,7 +57,10 @@ export class FoundationStack extends Stack {
 
   /** What a function that answers requests needs to tell who calls; it must also be allowed to by `allowAuthentication`. */
   get authEnvironment(): Record<string, string> {
-    return { IDENTITY_TABLE: this.#identity.table.tableName, JWT_ISSUERS: JSON.stringify(this.#settings.issuers) };
+    return {
+      IDENTITY_TABLE: this.#identity.table.tableName,
+      ...settingsEnvironment(identity, this.#settings),
+    };
   }
 
   get bucketEnvironment(): Record<string, string> {

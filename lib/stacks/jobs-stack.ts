@@ -4,6 +4,7 @@ import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
+import { jobs } from '../../contract/contexts.ts';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import { feedChanges } from '../constructs/change-feed.ts';
 import { ContextTable } from '../constructs/context-table.ts';
@@ -12,7 +13,7 @@ import { NodeFunction } from '../constructs/node-function.ts';
 import { runEvery } from '../constructs/run-every.ts';
 import { RunbookAlarm } from '../constructs/runbook-alarm.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
-import { type Settings, stateMachineName } from '../settings.ts';
+import { type Settings, settingsEnvironment, stateMachineName } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { PublishingStack } from './publishing-stack.ts';
 import type { UploadsStack } from './uploads-stack.ts';
@@ -43,8 +44,7 @@ export class JobsStack extends Stack {
       PUBLISHING_TABLE: publishing.table.table.tableName,
       BUS_NAME: bus.eventBusName,
       STATE_MACHINE_ARN_PREFIX: executions.arnPrefix,
-      RUNNING_JOBS_PER_TENANT: String(settings.runningJobsPerTenant),
-      RETRY_DELAY_SECONDS: String(settings.retryDelaySeconds),
+      ...settingsEnvironment(jobs, settings),
       METRICS_NAMESPACE: settings.prefix,
       ...foundation.bucketEnvironment,
     };

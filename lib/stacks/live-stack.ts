@@ -1,6 +1,7 @@
 import { type App, ArnFormat, CfnOutput, Duration, Stack } from 'aws-cdk-lib';
 import { Stats } from 'aws-cdk-lib/aws-cloudwatch';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { webhooks as webhooksContext } from '../../contract/contexts.ts';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import { feedChanges } from '../constructs/change-feed.ts';
 import { ContextTable } from '../constructs/context-table.ts';
@@ -9,7 +10,7 @@ import { LiveSocket } from '../constructs/live-socket.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
 import { runEvery } from '../constructs/run-every.ts';
 import { RunbookAlarm } from '../constructs/runbook-alarm.ts';
-import type { Settings } from '../settings.ts';
+import { type Settings, settingsEnvironment } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { JobsStack } from './jobs-stack.ts';
 import type { UploadsStack } from './uploads-stack.ts';
@@ -36,7 +37,7 @@ export class LiveStack extends Stack {
     const ofWebhooks = {
       WEBHOOKS_TABLE: tables.WEBHOOKS_TABLE,
       SECRETS_PREFIX: `${settings.prefix}/`,
-      WEBHOOKS_TO_PRIVATE: settings.webhooksToPrivate ? 'yes' : 'no',
+      ...settingsEnvironment(webhooksContext, settings),
     };
 
     this.api = new NodeFunction(this, 'Api', {

@@ -1,11 +1,12 @@
 import { type App, ArnFormat, Stack } from 'aws-cdk-lib';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { publishing } from '../../contract/contexts.ts';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import { ContextTable } from '../constructs/context-table.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
 import type { TaskServices } from '../constructs/task-function.ts';
-import { type Settings, stateMachineName } from '../settings.ts';
+import { type Settings, settingsEnvironment, stateMachineName } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 import type { UploadsStack } from './uploads-stack.ts';
 
@@ -60,7 +61,7 @@ export class PublishingStack extends Stack {
     this.api.addEnvironment('SIGNING_ROLE_ARN', signing.roleArn);
 
     this.services = {
-      environment: { ...environment, MARKETPLACES: JSON.stringify(settings.marketplaces) },
+      environment: { ...environment, ...settingsEnvironment(publishing, settings) },
       allow: (role, stack) => {
         this.table.allowReadAndWrite(role);
         this.#allowSecrets(

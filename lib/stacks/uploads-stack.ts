@@ -1,11 +1,12 @@
 import { type App, Duration, Stack } from 'aws-cdk-lib';
+import { uploads } from '../../contract/contexts.ts';
 import { feedChanges } from '../constructs/change-feed.ts';
 import { ContextTable } from '../constructs/context-table.ts';
 import { DeadLetterQueue } from '../constructs/dead-letter-queue.ts';
 import { NodeFunction } from '../constructs/node-function.ts';
 import { runEvery } from '../constructs/run-every.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
-import type { Settings } from '../settings.ts';
+import { type Settings, settingsEnvironment } from '../settings.ts';
 import type { FoundationStack } from './foundation-stack.ts';
 
 /** Upload sessions and files. */
@@ -30,8 +31,7 @@ export class UploadsStack extends Stack {
         ...environment,
         ...foundation.authEnvironment,
         ...foundation.bucketEnvironment,
-        QUOTAS: JSON.stringify(settings.quotas),
-        DELETED_FILE_DAYS: String(settings.deletedFileDays),
+        ...settingsEnvironment(uploads, settings),
       },
     });
     foundation.allowAuthentication(this.api);

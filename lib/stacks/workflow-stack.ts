@@ -1,5 +1,5 @@
 import { type App, Stack } from 'aws-cdk-lib';
-import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import { TaskFunction, type TaskServices } from '../constructs/task-function.ts';
 import { Workflow } from '../constructs/workflow.ts';
 import { type Settings, stateMachineName } from '../settings.ts';

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { measureBundles } from '../../bench/bundles.ts';
-import { inference, type TaskEntry } from '../../contract/workflows.ts';
+import type { TaskEntry } from '../../contract/workflow.ts';
+import { inference } from '../../contract/workflows/inference.ts';
 import { bundle, taskBundle } from '../../lib/bundle.ts';
 
 describe("a Lambda's code", () => {

@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs';
 import type { Stack } from 'aws-cdk-lib';
 import { Match } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
+import * as contexts from '../../contract/contexts.ts';
 import { ERRORS } from '../../contract/errors.ts';
 import { DEFAULT_QUOTAS } from '../../contract/limits.ts';
 import { routes } from '../../contract/routes.ts';
-import { workflows } from '../../contract/workflows.ts';
+import * as workflows from '../../contract/workflows.ts';
 import { resourcesOf, synthesize } from './synth.ts';
 
 const { app, templates } = synthesize();
@@ -340,8 +341,10 @@ describe('API', () => {
       live: 'millrace-live',
       webhooks: 'millrace-live',
     };
-    for (const { method, path, context } of contract) {
-      expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[context]}:Exports`);
+    for (const { name, routes: own } of Object.values(contexts)) {
+      for (const { method, path } of Object.values(own)) {
+        expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[name]}:Exports`);
+      }
     }
   });
 
@@ -418,7 +421,7 @@ describe('settings', () => {
       return resourcesOf(stacks, 'AWS::Lambda::Function').map(({ properties }) => properties.Environment.Variables);
     });
     expect(environments[0]).toEqual(environments[1]);
-    expect(environments[0]).toContainEqual(expect.objectContaining({ JWT_ISSUERS: JSON.stringify([issuer]) }));
+    expect(environments[0]).toContainEqual(expect.objectContaining({ ISSUERS: JSON.stringify([issuer]) }));
     expect(environments[0]).toContainEqual(
       expect.objectContaining({ RUNNING_JOBS_PER_TENANT: '5', RETRY_DELAY_SECONDS: '0.5' }),
     );

@@ -7,7 +7,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { afterAll, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
-import { workflows } from '../../contract/workflows.ts';
+import * as workflows from '../../contract/workflows.ts';
 import { LEASE_MS } from '../../lambdas/jobs/leases.ts';
 import { Workflow } from '../../lib/constructs/workflow.ts';
 import { readSettings } from '../../lib/settings.ts';

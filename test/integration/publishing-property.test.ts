@@ -4,7 +4,7 @@ import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import { MarketplaceSettings } from '../../contract/publishing.ts';
-import { publishing } from '../../contract/workflows.ts';
+import { publishing } from '../../contract/workflows/publishing.ts';
 import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
 import type { PublishingDeps, PublishingServices } from '../../lambdas/publishing/deps.ts';

@@ -9,7 +9,7 @@ import { DomainError } from '../../contract/errors.ts';
 import type { BusEvent } from '../../contract/events.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import { type Operation, routes } from '../../contract/routes.ts';
-import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import { consumeJobChanges } from '../../lambdas/jobs/changes.ts';
 import { createJobsHandlers, type JobsDeps } from '../../lambdas/jobs/handlers.ts';
 import { reconcileJobs } from '../../lambdas/jobs/reconcile.ts';

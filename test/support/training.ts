@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { TrainingInput } from '../../contract/workflows.ts';
+import { TrainingInput } from '../../contract/workflows/training.ts';
 import { environments } from '../../lambdas/workflows/training/environments.ts';
 import { runEpisode } from '../../lambdas/workflows/training/episode.ts';
 import { advance, drawPairs, initialState, mirroredWeights } from '../../lambdas/workflows/training/evolution.ts';

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -35,16 +35,11 @@ export async function createWorkspace(added: readonly string[] = ADDED): Promise
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
 }
 
-/** One entry, one ASL file, the task files. */
+/** One entry and its line in the list, one ASL file, the task files. */
 async function addWorkflow(folder: string, name: string): Promise<void> {
   const fixture = join(ROOT, 'test/fixtures', name);
-  const contract = join(folder, 'contract/workflows.ts');
-  const entry = await readFile(join(fixture, 'entry.ts'), 'utf8');
-  const text = await readFile(contract, 'utf8');
-  const last = /\n\/\*\* Every workflow[^\n]*\nexport const workflows[^=]*= \{([^}]*) \};\n$/.exec(text);
-  if (!last) throw new Error(`${contract} does not end with the list of workflows`);
-  const listed = last[0].replace(`${last[1]} }`, `${last[1]}, ${name} }`);
-  await writeFile(contract, `${text.slice(0, last.index)}\n${entry}${listed}`);
+  await cp(join(fixture, 'entry.ts'), join(folder, `contract/workflows/${name}.ts`));
+  await appendFile(join(folder, 'contract/workflows.ts'), `export { ${name} } from './workflows/${name}.ts';\n`);
 
   await cp(join(fixture, `${name}.asl.json`), join(folder, 'statemachines', `${name}.asl.json`));
   const tasks = (await readdir(fixture)).filter((file) => file.endsWith('.ts') && file !== 'entry.ts');

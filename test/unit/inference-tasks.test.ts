@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { FileId } from '../../contract/common.ts';
 import type { FileRef } from '../../contract/jobs.ts';
-import { inference } from '../../contract/workflows.ts';
+import { inference } from '../../contract/workflows/inference.ts';
 import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
 import { task as assemble } from '../../lambdas/workflows/inference/assemble-results.ts';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
 import type { BatchId, JobId } from '../../contract/common.ts';
-import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import type { Write } from '../../platform/ports/table.ts';
 import type { JobsWorld } from '../support/jobs-world.ts';
 import { fileId, mortalTable, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod/mini';
 import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import type { WorkflowEntry } from '../../contract/workflows.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import { jobKey } from '../../lambdas/jobs/records.ts';
 import { atEveryCall, FAULT_CASES } from '../support/faulty-ports.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { BridgeCommand, MarketplaceAccountId, MarketplaceSettings, ProductId } from '../../contract/publishing.ts';
-import { publishing } from '../../contract/workflows.ts';
+import { publishing } from '../../contract/workflows/publishing.ts';
 import {
   answerCommand,
   askBridge,

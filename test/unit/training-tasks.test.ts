@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
-import { TrainingInput, training } from '../../contract/workflows.ts';
+import { TrainingInput, training } from '../../contract/workflows/training.ts';
 import { executionName } from '../../lambdas/jobs/records.ts';
 import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';

@@ -1,4 +1,4 @@
-import { publishing } from '../../../contract/workflows.ts';
+import { publishing } from '../../../contract/workflows/publishing.ts';
 import type { WaitDefinition } from '../../jobs/task-api.ts';
 import { queueCommands } from '../bridge.ts';
 import { servicesOf } from '../listing-task.ts';

@@ -1,5 +1,5 @@
 import { DomainError } from '../../../contract/errors.ts';
-import { inference } from '../../../contract/workflows.ts';
+import { inference } from '../../../contract/workflows/inference.ts';
 import { defineTask } from '../../jobs/task-api.ts';
 import { LineSplitter } from './lines.ts';
 import { BadRow, RangeOutput } from './outputs.ts';

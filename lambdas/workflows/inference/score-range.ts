@@ -1,4 +1,4 @@
-import { inference } from '../../../contract/workflows.ts';
+import { inference } from '../../../contract/workflows/inference.ts';
 import { defineTask } from '../../jobs/task-api.ts';
 import { type Line, readLines } from './lines.ts';
 import { loadModel } from './model.ts';

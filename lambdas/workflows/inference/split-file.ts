@@ -4,7 +4,7 @@ import type * as z from 'zod/mini';
 import { DomainError } from '../../../contract/errors.ts';
 import type { FileRef } from '../../../contract/jobs.ts';
 import { MAX_TASKS_PER_MAP } from '../../../contract/limits.ts';
-import { type InferenceInput, inference } from '../../../contract/workflows.ts';
+import { type InferenceInput, inference } from '../../../contract/workflows/inference.ts';
 import type { TaskContext } from '../../jobs/task-api.ts';
 import { defineTask } from '../../jobs/task-api.ts';
 import { countNewlines, LineSplitter, MAX_LINE_BYTES, readLines } from './lines.ts';

@@ -1,4 +1,4 @@
-import { training } from '../../../contract/workflows.ts';
+import { training } from '../../../contract/workflows/training.ts';
 import { defineTask } from '../../jobs/task-api.ts';
 import { environments } from './environments.ts';
 import { runEpisode } from './episode.ts';

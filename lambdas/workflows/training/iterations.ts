@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import type { TrainingInput } from '../../../contract/workflows.ts';
+import type { TrainingInput } from '../../../contract/workflows/training.ts';
 import { environments } from './environments.ts';
 import type { PairReturns } from './evolution.ts';
 import { type Shape, shapeFor } from './network.ts';
