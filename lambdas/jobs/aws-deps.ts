@@ -2,7 +2,6 @@ import * as z from 'zod/mini';
 import * as entries from '../../contract/workflows.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
 import { systemClock } from '../../platform/system-clock.ts';
-import { completePublishingInput } from '../publishing/products.ts';
 import { openBus, openTable, openWorkflows } from '../runtime/aws-composition.ts';
 import { readConfig } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
@@ -25,7 +24,13 @@ export function openJobs({ objects, log }: { objects: ObjectStore; log: Log }): 
     clock: systemClock,
     log,
     findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
-    contexts: { publishing: (tenantId, input) => completePublishingInput(publishing, tenantId, input) },
+    contexts: {
+      // Loaded when a job needs it.
+      publishing: async (tenantId, input) => {
+        const { completePublishingInput } = await import('../publishing/products.ts');
+        return completePublishingInput(publishing, tenantId, input);
+      },
+    },
     entries,
     runningLimit: config.RUNNING_JOBS_PER_TENANT,
     retryDelaySeconds: config.RETRY_DELAY_SECONDS,
