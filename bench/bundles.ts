@@ -3,8 +3,10 @@ import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Metafile } from 'esbuild';
+import type { ContextSpec } from '../contract/context.ts';
+import * as contexts from '../contract/contexts.ts';
 import * as workflows from '../contract/workflows.ts';
-import { type Bundle, bundle, taskBundle } from '../lib/bundle.ts';
+import { type Bundle, bundle, contextBundle, nameOfPart, partsOf, taskBundle } from '../lib/bundle.ts';
 import { atMost, type BenchOptions, type Figure, figure, median } from './figures.ts';
 
 interface BundleFigures {
@@ -103,13 +105,20 @@ export async function benchBundles({ quick }: BenchOptions): Promise<Figure[]> {
 }
 
 function lambdas(): (Bundle & { name: string; kind: keyof typeof BUDGET_BYTES })[] {
-  const entries = globSync('lambdas/*/!(task).lambda.ts').sort();
-  return [
-    ...entries.map((entry) => ({
-      name: entry.replace(/^lambdas\/|\.lambda\.ts$/g, ''),
-      kind: entry.endsWith('/api.lambda.ts') ? ('api' as const) : ('other' as const),
-      entry,
+  const ofContexts = Object.values<ContextSpec>(contexts).flatMap((context) =>
+    partsOf(context).map((part) => ({
+      name: `${context.name}/${nameOfPart(part)}`,
+      kind: part === 'api' ? ('api' as const) : ('other' as const),
+      ...contextBundle(context.name, part),
     })),
+  );
+  // Those that special stacks add.
+  const others = globSync('lambdas/*/!(task).lambda.ts').filter(
+    (file) => !ofContexts.some(({ entry }) => entry === file),
+  );
+  return [
+    ...ofContexts,
+    ...others.map((entry) => ({ name: entry.replace(/^lambdas\/|\.lambda\.ts$/g, ''), kind: 'other' as const, entry })),
     ...Object.values(workflows).flatMap((workflow) =>
       Object.entries(workflow.tasks).map(([state, task]) => ({
         name: `${workflow.name}/${state}`,

@@ -2,7 +2,7 @@ import type { BusEventType } from './events.ts';
 import type { AnyRoute } from './routes/route.ts';
 
 /** Memory and time of a Lambda function; the single machine has neither. */
-interface FunctionSize {
+export interface FunctionSize {
   /** In MiB; 1,769 MiB is one vCPU. Default 512. */
   readonly memoryMiB?: number;
   /** At most 900. Default 60; 28 for an API, which has to answer before API Gateway gives up. */
@@ -18,18 +18,18 @@ interface ContextTable {
 }
 
 /** The context's own reader of its table's changes: it gets those of rows whose sort keys begin with a prefix. */
-interface ContextFeed extends FunctionSize {
+export interface ContextFeed extends FunctionSize {
   readonly description: string;
   readonly prefixes: readonly string[];
 }
 
 /** The consumer of the events that the context subscribes to. */
-interface ContextConsumer extends FunctionSize {
+export interface ContextConsumer extends FunctionSize {
   readonly description: string;
   readonly types: readonly BusEventType[];
 }
 
-interface ContextSchedule extends FunctionSize {
+export interface ContextSchedule extends FunctionSize {
   readonly description: string;
   /** On AWS whole minutes. */
   readonly everySeconds: number;
@@ -73,6 +73,11 @@ export function context<const Name extends string, Routes extends Readonly<Recor
 /** The environment variable that holds the name of a context's table, such as `UPLOADS_TABLE`. */
 export function tableVariable(context: string): string {
   return `${upperSnakeCase(context)}_TABLE`;
+}
+
+/** The environment variable that holds the URL of the queue of the events that a context consumes, such as `WEBHOOKS_QUEUE`. */
+export function queueVariable(context: string): string {
+  return `${upperSnakeCase(context)}_QUEUE`;
 }
 
 /** The environment variable that holds a setting as JSON: `DELETED_FILE_DAYS` for `deletedFileDays`. */

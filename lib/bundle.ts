@@ -1,6 +1,7 @@
 import { copyFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
+import type { ContextSpec } from '../contract/context.ts';
 import type { TaskEntry, WorkflowEntry } from '../contract/workflow.ts';
 
 /** What a Lambda's code is made of; paths are from the repository's root. */
@@ -38,6 +39,29 @@ export function bundle({ entry, alias = {}, assets = [] }: Bundle, folder: strin
   });
   for (const asset of assets) copyFileSync(join(root, 'node_modules', asset), join(folder, basename(asset)));
   return metafile;
+}
+
+/** A function of a context: the part of its `context.ts` that it runs. */
+export type ContextPart = 'api' | 'feed' | 'consumer' | { readonly schedule: string };
+
+/** The parts that a context declares. */
+export function partsOf({ routes, feed, consumes, schedules = {} }: ContextSpec): ContextPart[] {
+  return [
+    ...(Object.keys(routes).length > 0 ? (['api'] as const) : []),
+    ...(feed ? (['feed'] as const) : []),
+    ...(consumes ? (['consumer'] as const) : []),
+    ...Object.keys(schedules).map((schedule) => ({ schedule })),
+  ];
+}
+
+/** `api`, `feed`, `consumer`, or the name of a schedule. */
+export function nameOfPart(part: ContextPart): string {
+  return typeof part === 'string' ? part : part.schedule;
+}
+
+/** The code of the Lambda that runs a part of a context. */
+export function contextBundle(context: string, part: ContextPart): Bundle {
+  return { entry: `lambdas/${context}/${nameOfPart(part)}.lambda.ts` };
 }
 
 /** The code of a task's Lambda: the generic entry, whose `#task` is the task's module, `#services` its context's ports. */

@@ -1,9 +1,8 @@
-import type { Batch, BatchItem, BatchState, CreateBatch, LabelStats } from '../../contract/batches.ts';
+import type { Batch, BatchItem, BatchState, CreateBatch, MarketplaceStats } from '../../contract/batches.ts';
 import type { BatchId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { MAX_BATCH_BYTES, MAX_BATCH_JOBS, MIB } from '../../contract/limits.ts';
-import { readObject } from '../../platform/ports/read-object.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { findPage } from '../runtime/listing.ts';
@@ -81,7 +80,9 @@ async function readList(deps: JobsDeps, tenantId: TenantId, { file_id }: CreateB
     const message = `file_id: the file has ${file.size_bytes} bytes; ${MAX_BATCH_BYTES / MIB} MiB are allowed`;
     throw new DomainError('InputDataError', message, { field: 'file_id' });
   }
-  const lines = (await readObject(deps.objects, file.object_key)).toString('utf8').split('\n');
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of await deps.objects.read(file.object_key)) chunks.push(chunk);
+  const lines = Buffer.concat(chunks).toString('utf8').split('\n');
   const jobs = lines.map((line) => line.trim()).filter((line) => line !== '');
   if (jobs.length === 0 || jobs.length > MAX_BATCH_JOBS) {
     const message = `file_id: the file lists ${jobs.length} jobs; a batch has 1 to ${MAX_BATCH_JOBS}`;
@@ -193,19 +194,19 @@ function stateOf(batch: BatchRecord): BatchState {
 
 const COUNTED_STATES = ['queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'] as const;
 
-/** Of one label, or of all that the tenant has had jobs of. */
+/** Of one marketplace, or of all that the tenant has had jobs for. */
 export async function readStats(
   { table }: JobsDeps,
   tenantId: TenantId,
-  label: string | undefined,
-): Promise<LabelStats[]> {
+  marketplace: string | undefined,
+): Promise<MarketplaceStats[]> {
   const { pk, sk } = statsKey(tenantId, '');
-  const found = label
-    ? [await table.get(statsKey(tenantId, label))]
+  const found = marketplace
+    ? [await table.get(statsKey(tenantId, marketplace))]
     : (await table.query({ pk, prefix: sk, limit: 1_000 })).items;
   return found.flatMap((row) => {
     if (!row) return [];
     const counts = COUNTED_STATES.map((state) => [state, Number(row[state] ?? 0)]);
-    return [{ label: row.sk.slice(sk.length), jobs: Object.fromEntries(counts) as LabelStats['jobs'] }];
+    return [{ marketplace: row.sk.slice(sk.length), jobs: Object.fromEntries(counts) as MarketplaceStats['jobs'] }];
   });
 }

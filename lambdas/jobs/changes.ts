@@ -4,7 +4,6 @@ import type { BusEvent } from '../../contract/events.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
 import type { Change, ChangeConsumer, Item, Value } from '../../platform/ports/table.ts';
-import { ttlAfter } from '../../platform/ports/ttl.ts';
 import type { JobsDeps } from './deps.ts';
 import { dispatch } from './dispatch.ts';
 import {
@@ -47,7 +46,7 @@ export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
       jobs.map(async (job) => {
         const progress = await tellChanges(deps, job);
         // Its changes come in order: what was cancelled before the last runner was done has been told by now.
-        if (progress?.published_state !== 'cancelling' || !job.changes.some(closesTask)) return;
+        if (progress?.told_state !== 'cancelling' || !job.changes.some(closesTask)) return;
         const now = await readJob(deps.table, job.tenantId, job.jobId);
         if (now) await finishCancellation(deps, now);
       }),
@@ -115,31 +114,31 @@ async function tellChanges(
         item: { ...eventKey(tenantId, jobId, seq), ...event },
       })),
     ]);
-    if (news.progress.pending_progress_seq && !before?.pending_progress_seq)
-      deps.later?.(PROGRESS_EVERY_MS, () => publishPendingProgress(deps, tenantId, jobId));
+    if (news.progress.untold_seq && !before?.untold_seq)
+      deps.later?.(PROGRESS_EVERY_MS, () => tellLateProgress(deps, tenantId, jobId));
     // What is left of these changes is told in the next round, from what is written, by this or by somebody else.
     before = told.ok ? news.progress : asProgress(told.failed[0]?.item);
   }
 }
 
 /** Tells progress that came too soon after the one told before it, unless something has been told since. */
-export async function publishPendingProgress(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<void> {
+export async function tellLateProgress(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<void> {
   const told = await readProgress(deps.table, tenantId, jobId);
   const now = deps.clock.now();
-  if (!told?.pending_progress_seq || !told.last_event || now.getTime() - told.progress_at < PROGRESS_EVERY_MS) return;
-  const { pending_progress_seq: seq, ...known } = told;
+  if (!told?.untold_seq || !told.last_event || now.getTime() - told.progress_at < PROGRESS_EVERY_MS) return;
+  const { untold_seq: seq, ...known } = told;
   const progress = runningView({ ...known, phase: known.phase, run: known.run }, now) as { [name: string]: Value };
   const event = {
     type: 'job.progress',
     time: now.toISOString(),
     progress,
-    ttl: ttlAfter(now, EVENT_LIFETIME_SECONDS),
+    ttl: ttlOf(now),
     ...inBatch(known.batch_id),
   };
   const item = { ...known, ...progressKey(tenantId, jobId), last_event: seq, progress_at: now.getTime() };
   // If it is not written, somebody has told more by now.
   await deps.table.transact([
-    { op: 'put', item, if: { last_seq: told.last_seq, last_event: told.last_event } },
+    { op: 'put', item, if: { last_seq: told.last_seq, untold_seq: seq } },
     { op: 'put', item: { ...eventKey(tenantId, jobId, seq), ...event, follows: told.last_event } },
   ]);
 }
@@ -162,7 +161,7 @@ function inOrder(events: readonly EventToTell[], lastBefore: string | undefined)
 
 /** Undefined if there is nothing to count or tell in these changes. */
 function digest(before: ProgressRecord | undefined, changes: readonly Change[], now: Date): News | undefined {
-  const ttl = ttlAfter(now, EVENT_LIFETIME_SECONDS);
+  const ttl = ttlOf(now);
   const events: EventToTell[] = [];
   const busEvents: BusEvent[] = [];
   const detail: Record<string, number> = { ...before?.detail };
@@ -170,7 +169,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   let phase = before?.phase;
   let run = before?.run;
   let batchId = before?.batch_id;
-  let publishedState: JobState | undefined = before?.published_state;
+  let toldState: JobState | undefined = before?.told_state;
   let lastTaskSeq: string | undefined;
   let lastSeq = before?.last_seq ?? '';
 
@@ -191,7 +190,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       addMeasures(detail, task);
     } else if (change.before?.state !== after.state && after.state !== 'creating') {
       const job = asJob(after);
-      publishedState = job.state;
+      toldState = job.state;
       batchId = job.batch_id;
       if (job.state === 'running') {
         run = { started_at: stateTime(job), completed };
@@ -205,11 +204,11 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   const counted = completed !== before?.completed || total !== before.total;
   if (!counted && phase === before.phase && events.length === 0) return undefined;
   let progressAt = before?.progress_at ?? 0;
-  let pendingSeq = lastTaskSeq ?? before?.pending_progress_seq;
+  let untoldSeq = lastTaskSeq ?? before?.untold_seq;
   const allDone = completed === total && completed !== (before?.completed ?? 0);
   if (lastTaskSeq && (allDone || now.getTime() - progressAt >= PROGRESS_EVERY_MS)) {
     progressAt = now.getTime();
-    pendingSeq = undefined;
+    untoldSeq = undefined;
     const progress = runningView({ completed, total, detail, phase, run }, now) as { [name: string]: Value };
     const time = now.toISOString();
     events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time, progress, ...inBatch(batchId) });
@@ -230,15 +229,19 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       ...(run ? { run } : {}),
       last_seq: lastSeq,
       last_event: lastEvent,
-      ...(publishedState ? { published_state: publishedState } : {}),
+      ...(toldState ? { told_state: toldState } : {}),
       ...inBatch(batchId),
       progress_at: progressAt,
       // What is older than the last event can't be told after it.
-      ...(pendingSeq && pendingSeq > lastEvent ? { pending_progress_seq: pendingSeq } : {}),
+      ...(untoldSeq && untoldSeq > lastEvent ? { untold_seq: untoldSeq } : {}),
     },
     events,
     busEvents,
   };
+}
+
+function ttlOf(now: Date): number {
+  return Math.floor(now.getTime() / 1_000) + EVENT_LIFETIME_SECONDS;
 }
 
 function stateTime(job: JobRecord): string {

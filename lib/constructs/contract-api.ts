@@ -13,12 +13,11 @@ import {
 import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
-import * as contexts from '../../contract/contexts.ts';
 import { ERRORS, type ErrorCode } from '../../contract/errors.ts';
-import type { AnyRoute } from '../../contract/routes/route.ts';
-import { type Context, routes } from '../../contract/routes.ts';
+import { routes } from '../../contract/routes.ts';
 import type { Settings } from '../settings.ts';
 import { acknowledge } from './acknowledge.ts';
+import type { ContextResources } from './context-resources.ts';
 import type { NodeFunction } from './node-function.ts';
 
 /** What API Gateway answers by itself, and the contract's code for it. */
@@ -46,7 +45,7 @@ export class ContractApi extends RestApi {
   constructor(
     scope: Construct,
     id: string,
-    { settings, functions }: { settings: Settings; functions: Readonly<Record<Context, NodeFunction>> },
+    { settings, contexts }: { settings: Settings; contexts: readonly ContextResources[] },
   ) {
     const accessLog = new LogGroup(scope, 'AccessLog', {
       retention: settings.logRetentionDays,
@@ -66,16 +65,18 @@ export class ContractApi extends RestApi {
         accessLogFormat: ACCESS_LOG,
       },
     });
-    this.#addRoutes(functions);
+    this.#addRoutes(contexts);
     this.#addGatewayResponses();
     this.#acknowledgeFindings();
   }
 
-  #addRoutes(functions: Readonly<Record<Context, NodeFunction>>): void {
+  #addRoutes(contexts: readonly ContextResources[]): void {
     const paths = new Map<string, Resource>();
-    for (const context of Object.values(contexts)) {
-      const integration = this.#integrate(context.name, functions[context.name]);
-      for (const { method, path } of Object.values<AnyRoute>(context.routes)) {
+    for (const resources of contexts) {
+      const { name, routes: own } = resources.context;
+      if (Object.keys(own).length === 0) continue;
+      const integration = this.#integrate(name, resources.function('api'));
+      for (const { method, path } of Object.values(own)) {
         const resource = paths.get(path) ?? this.root.resourceForPath(path);
         paths.set(path, resource);
         resource.addMethod(method, integration);

@@ -1,14 +1,13 @@
 import { type App, CfnOutput, Stack } from 'aws-cdk-lib';
-import type { Context } from '../../contract/routes.ts';
+import type { ContextResources } from '../constructs/context-resources.ts';
 import { ContractApi } from '../constructs/contract-api.ts';
-import type { NodeFunction } from '../constructs/node-function.ts';
 import type { Settings } from '../settings.ts';
 
 /** Where requests come in. */
 export class EdgeStack extends Stack {
-  constructor(app: App, id: string, settings: Settings, functions: Readonly<Record<Context, NodeFunction>>) {
+  constructor(app: App, id: string, settings: Settings, contexts: readonly ContextResources[]) {
     super(app, id, { description: 'Millrace: REST API' });
-    const api = new ContractApi(this, 'Api', { settings, functions });
+    const api = new ContractApi(this, 'Api', { settings, contexts });
     new CfnOutput(this, 'ApiId', { value: api.restApiId });
     // Without the slash at the end that the CDK's own output has: paths begin with one.
     const stage = api.deploymentStage.stageName;

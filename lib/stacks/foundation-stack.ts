@@ -2,21 +2,20 @@ import { type App, CfnOutput, Stack } from 'aws-cdk-lib';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
-import { identity } from '../../contract/contexts.ts';
+import { identity } from '../../contract/routes/identity.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { acknowledge } from '../constructs/acknowledge.ts';
-import { ContextTable } from '../constructs/context-table.ts';
+import { type Authentication, ContextResources } from '../constructs/context-resources.ts';
 import { DataBucket } from '../constructs/data-bucket.ts';
 import { GatewayLogging } from '../constructs/gateway-logging.ts';
-import { NodeFunction } from '../constructs/node-function.ts';
+import type { NodeFunction } from '../constructs/node-function.ts';
 import { removalPolicyOf, type Settings, settingsEnvironment } from '../settings.ts';
 
 /** What the contexts share: the bus, the bucket, who may call, and that calls are logged. */
-export class FoundationStack extends Stack {
+export class FoundationStack extends Stack implements Authentication {
   readonly bus: EventBus;
   readonly bucket: DataBucket;
-  readonly identityApi: NodeFunction;
-  readonly #identity: ContextTable;
+  readonly identity: ContextResources;
   readonly #settings: Settings;
 
   constructor(app: App, id: string, settings: Settings) {
@@ -25,7 +24,6 @@ export class FoundationStack extends Stack {
     this.bus = new EventBus(this, 'Bus', { eventBusName: settings.prefix });
     this.bucket = new DataBucket(this, 'Data', settings);
     new GatewayLogging(this, 'GatewayLogging');
-    this.#identity = new ContextTable(this, 'Identity', settings);
     const rootSecret = new Secret(this, 'RootSecret', {
       description: 'Creates API keys of any tenant; accepted on the keys routes alone',
       generateSecretString: { passwordLength: 43, excludePunctuation: true },
@@ -33,22 +31,19 @@ export class FoundationStack extends Stack {
     });
     acknowledge(rootSecret, 'AwsSolutions-SMG4', 'It is changed by hand: whoever holds it has to be told.');
 
-    this.identityApi = new NodeFunction(this, 'IdentityApi', {
+    this.identity = new ContextResources(this, {
       settings,
-      description: 'API: keys, health',
-      entry: 'lambdas/identity/api.lambda.ts',
-      memoryMiB: 512,
-      timeoutSeconds: 28,
-      environment: {
-        ...this.authEnvironment,
-        ROOT_SECRET_ARN: rootSecret.secretArn,
-        MILLRACE_VERSION: manifest.version,
-      },
+      context: identity,
+      authentication: { authEnvironment: this.#issuers, allowAuthentication: () => undefined },
+      reads: {},
+      environment: { ROOT_SECRET_ARN: rootSecret.secretArn, MILLRACE_VERSION: manifest.version },
+      ids: { api: 'IdentityApi' },
     });
-    this.#identity.allowReadAndWrite(this.identityApi.role);
-    this.identityApi.addToRolePolicy(
-      new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [rootSecret.secretArn] }),
-    );
+    this.identity
+      .function('api')
+      .addToRolePolicy(
+        new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [rootSecret.secretArn] }),
+      );
 
     new CfnOutput(this, 'RootSecretArn', { value: rootSecret.secretArn });
     new CfnOutput(this, 'BucketName', { value: this.bucket.bucketName });
@@ -57,10 +52,11 @@ export class FoundationStack extends Stack {
 
   /** What a function that answers requests needs to tell who calls; it must also be allowed to by `allowAuthentication`. */
   get authEnvironment(): Record<string, string> {
-    return {
-      IDENTITY_TABLE: this.#identity.table.tableName,
-      ...settingsEnvironment(identity, this.#settings),
-    };
+    return { IDENTITY_TABLE: this.identity.table.table.tableName, ...this.#issuers };
+  }
+
+  get #issuers(): Record<string, string> {
+    return settingsEnvironment(identity, this.#settings);
   }
 
   get bucketEnvironment(): Record<string, string> {
@@ -72,6 +68,6 @@ export class FoundationStack extends Stack {
   }
 
   allowAuthentication(api: NodeFunction): void {
-    this.#identity.allow(api.role, ['dynamodb:GetItem', 'dynamodb:UpdateItem']);
+    this.identity.table.allow(api.role, ['dynamodb:GetItem', 'dynamodb:UpdateItem']);
   }
 }

@@ -1,89 +1,38 @@
-import { type App, ArnFormat, Duration, Stack } from 'aws-cdk-lib';
+import { type App, ArnFormat, Duration, type Stack } from 'aws-cdk-lib';
 import { ComparisonOperator, type IMetric, Metric, Stats, TreatMissingData } from 'aws-cdk-lib/aws-cloudwatch';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
-import { jobs } from '../../contract/contexts.ts';
+import * as workflows from '../../contract/workflows.ts';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
-import { feedChanges } from '../constructs/change-feed.ts';
-import { ContextTable } from '../constructs/context-table.ts';
-import { DeadLetterQueue } from '../constructs/dead-letter-queue.ts';
-import { NodeFunction } from '../constructs/node-function.ts';
-import { runEvery } from '../constructs/run-every.ts';
+import type { NodeFunction } from '../constructs/node-function.ts';
 import { RunbookAlarm } from '../constructs/runbook-alarm.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
-import { type Settings, settingsEnvironment, stateMachineName } from '../settings.ts';
-import type { FoundationStack } from './foundation-stack.ts';
-import type { PublishingStack } from './publishing-stack.ts';
-import type { UploadsStack } from './uploads-stack.ts';
+import { type Settings, stateMachineName } from '../settings.ts';
+import { ContextStack, type ContextStackProps } from './context-stack.ts';
 
-interface JobsStackProps {
-  readonly settings: Settings;
-  readonly foundation: FoundationStack;
-  readonly uploads: UploadsStack;
-  readonly publishing: PublishingStack;
-  /** Names of the workflows. Their state machines are known by name, so that their stacks can come later. */
-  readonly workflows: readonly string[];
-}
-
-/** Jobs and their tasks: the ledger, dispatch, settlement. */
-export class JobsStack extends Stack {
-  readonly table: ContextTable;
-  readonly api: NodeFunction;
-
-  constructor(app: App, id: string, { settings, foundation, uploads, publishing, workflows }: JobsStackProps) {
-    super(app, id, { description: 'Millrace: jobs and tasks' });
+/** Jobs and their tasks: adds settlement, what starts and stops executions, and alarms. */
+export class JobsStack extends ContextStack {
+  constructor(app: App, id: string, props: ContextStackProps) {
+    const { settings, foundation } = props;
     const { bucket, bus } = foundation;
-    this.table = new ContextTable(this, 'Jobs', settings);
-    const deadLetters = new DeadLetterQueue(this, 'DeadLetters');
-    const executions = new Executions(this, settings, workflows);
-    const environment = {
-      JOBS_TABLE: this.table.table.tableName,
-      UPLOADS_TABLE: uploads.table.table.tableName,
-      PUBLISHING_TABLE: publishing.table.table.tableName,
-      BUS_NAME: bus.eventBusName,
-      STATE_MACHINE_ARN_PREFIX: executions.arnPrefix,
-      ...settingsEnvironment(jobs, settings),
-      METRICS_NAMESPACE: settings.prefix,
-      ...foundation.bucketEnvironment,
-    };
-
-    this.api = new NodeFunction(this, 'Api', {
-      settings,
-      description: 'API: jobs, tasks, artifacts, workflows',
-      entry: 'lambdas/jobs/api.lambda.ts',
-      memoryMiB: 1_769,
-      timeoutSeconds: 28,
-      environment: { ...environment, ...foundation.authEnvironment },
+    super(app, id, {
+      ...props,
+      environment: { ...foundation.bucketEnvironment, BUS_NAME: bus.eventBusName },
     });
-    foundation.allowAuthentication(this.api);
-    const signing = new SigningRole(this, 'Signing', {
-      signer: this.api.role,
-      bucket,
-      keys: 'tenant/*/jobs/*',
-      actions: ['Get'],
-    });
-    this.api.addEnvironment('SIGNING_ROLE_ARN', signing.roleArn);
-
-    const feed = new NodeFunction(this, 'Feed', {
-      settings,
-      description: 'Dispatches jobs, counts progress, tells of changes',
-      entry: 'lambdas/jobs/feed.lambda.ts',
-      memoryMiB: 1_024,
-      timeoutSeconds: 60,
-      environment,
-    });
-    feedChanges({ table: this.table.table, consumer: feed, deadLetters, prefixes: ['JOB', 'TASK#', 'BATCH'] });
-
-    const settle = new NodeFunction(this, 'Settle', {
-      settings,
+    // State machines are known by name, so that the stacks of workflows can come later.
+    const executions = new Executions(this, settings, Object.keys(workflows));
+    const { table, deadLetters } = this.resources;
+    const api = this.resources.function('api');
+    const feed = this.resources.function('feed');
+    const reconcile = this.resources.function('reconcile');
+    const settle = this.resources.addFunction('Settle', {
       description: 'Settles a job when its execution has ended',
       entry: 'lambdas/jobs/settle.lambda.ts',
       memoryMiB: 1_024,
-      timeoutSeconds: 60,
-      environment,
     });
+    table.allowReadAndWrite(settle.role);
     new Rule(settle, 'ExecutionEnded', {
       description: 'An execution of a workflow has ended',
       eventPattern: {
@@ -99,28 +48,22 @@ export class JobsStack extends Stack {
     });
     settle.configureAsyncInvoke({ onFailure: new SqsDestination(deadLetters) });
 
-    const reconcile = new NodeFunction(this, 'Reconcile', {
-      settings,
-      description: 'Takes up jobs that lost their event, their execution or their runner',
-      entry: 'lambdas/jobs/reconcile.lambda.ts',
-      memoryMiB: 1_024,
-      timeoutSeconds: 300,
-      environment,
+    const signing = new SigningRole(this, 'Signing', {
+      signer: api.role,
+      bucket,
+      keys: 'tenant/*/jobs/*',
+      actions: ['Get'],
     });
-    runEvery(reconcile, Duration.minutes(1), deadLetters);
-
-    for (const worker of [this.api, feed, settle, reconcile]) this.table.allowReadAndWrite(worker.role);
-    for (const creator of [this.api, feed, reconcile]) {
-      uploads.table.allowRead(creator.role);
-      publishing.table.allowRead(creator.role);
-    }
-    bucket.allowObjects(this.api.role, 'tenant/*/uploads/*', 'Get');
-    bucket.allowObjects(this.api.role, 'tenant/*/batches/*', 'Put', 'Delete');
+    api.addEnvironment('SIGNING_ROLE_ARN', signing.roleArn);
+    for (const worker of [api, feed, settle, reconcile])
+      worker.addEnvironment('STATE_MACHINE_ARN_PREFIX', executions.arnPrefix);
+    bucket.allowObjects(api.role, 'tenant/*/uploads/*', 'Get');
+    bucket.allowObjects(api.role, 'tenant/*/batches/*', 'Put', 'Delete');
     for (const worker of [feed, reconcile]) bucket.allowObjects(worker.role, 'tenant/*/batches/*', 'Get', 'Delete');
     bus.grantPutEventsTo(feed);
-    executions.allowStop(this.api.role);
+    executions.allowStop(api.role);
     for (const worker of [feed, settle, reconcile]) executions.allowAll(worker.role);
-    addAlarms(this, settings, { feed, settle, reconcile, deadLetters });
+    addAlarms(this, settings, { feed, settle, reconcile });
   }
 }
 
@@ -128,10 +71,9 @@ interface Watched {
   readonly feed: NodeFunction;
   readonly settle: NodeFunction;
   readonly reconcile: NodeFunction;
-  readonly deadLetters: DeadLetterQueue;
 }
 
-function addAlarms(stack: Stack, settings: Settings, { feed, settle, reconcile, deadLetters }: Watched): void {
+function addAlarms(stack: Stack, settings: Settings, { feed, settle, reconcile }: Watched): void {
   const period = Duration.minutes(5);
   const own = (metricName: string, statistic: string) =>
     new Metric({ namespace: settings.prefix, metricName, statistic, period });
@@ -160,8 +102,6 @@ function addAlarms(stack: Stack, settings: Settings, { feed, settle, reconcile, 
   const unsaved = 'A running job that keeps checkpoints has kept none for more than half an hour.';
   const checkpointAge = own('OldestCheckpointSeconds', Stats.MAXIMUM);
   alarm('CheckpointsLate', 'jobs-checkpoints-late', unsaved, checkpointAge, 1_800);
-  const letters = deadLetters.metricApproximateNumberOfMessagesVisible({ statistic: Stats.MAXIMUM, period });
-  alarm('HasDeadLetters', 'jobs-dead-letters', 'Events or changes of jobs could not be delivered.', letters, 1);
 }
 
 /** The workflows' executions, by the names of their state machines. */

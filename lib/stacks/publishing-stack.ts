@@ -1,96 +1,70 @@
-import { type App, ArnFormat, Stack } from 'aws-cdk-lib';
+import { type App, ArnFormat, type Stack } from 'aws-cdk-lib';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
-import { publishing } from '../../contract/contexts.ts';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
-import { ContextTable } from '../constructs/context-table.ts';
-import { NodeFunction } from '../constructs/node-function.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
 import type { TaskServices } from '../constructs/task-function.ts';
-import { type Settings, settingsEnvironment, stateMachineName } from '../settings.ts';
-import type { FoundationStack } from './foundation-stack.ts';
-import type { UploadsStack } from './uploads-stack.ts';
+import { type Settings, stateMachineName } from '../settings.ts';
+import { ContextStack, type ContextStackProps } from './context-stack.ts';
 
-/** Products, accounts of marketplaces, and commands for bridges. */
-export class PublishingStack extends Stack {
-  readonly table: ContextTable;
-  readonly api: NodeFunction;
-  /** For the tasks of the workflow. */
-  readonly services: TaskServices;
+/** Products, accounts of marketplaces with their secrets, and commands for bridges. */
+export class PublishingStack extends ContextStack {
+  readonly #secretsEnvironment: Readonly<Record<string, string>>;
+  readonly #secretsPrefix: string;
 
-  constructor(app: App, id: string, settings: Settings, foundation: FoundationStack, uploads: UploadsStack) {
-    super(app, id, { description: 'Millrace: products and marketplaces' });
-    this.table = new ContextTable(this, 'Publishing', settings);
-    const secretsPrefix = `${settings.prefix}/`;
-    const environment = { PUBLISHING_TABLE: this.table.table.tableName, SECRETS_PREFIX: secretsPrefix };
-
-    this.api = new NodeFunction(this, 'Api', {
-      settings,
-      description: 'API: products, marketplace accounts, bridge',
-      entry: 'lambdas/publishing/api.lambda.ts',
-      memoryMiB: 1_024,
-      timeoutSeconds: 28,
-      environment: {
-        ...environment,
-        ...foundation.authEnvironment,
-        ...foundation.bucketEnvironment,
-        UPLOADS_TABLE: uploads.table.table.tableName,
-        // Of the machine whose tokens it answers.
-        STATE_MACHINE_ARN_PREFIX: this.#stateMachineArn(stateMachineName(settings, '')),
-      },
-    });
-    foundation.allowAuthentication(this.api);
-    this.table.allowReadAndWrite(this.api.role);
-    uploads.table.allowRead(this.api.role);
-    this.#allowSecrets(this.api.role, secretsPrefix, [
-      'secretsmanager:CreateSecret',
-      'secretsmanager:PutSecretValue',
-      'secretsmanager:DeleteSecret',
-    ]);
-    this.api.addToRolePolicy(
+  constructor(app: App, id: string, props: ContextStackProps) {
+    const { settings, foundation } = props;
+    const secretsEnvironment = { SECRETS_PREFIX: `${settings.prefix}/` };
+    super(app, id, { ...props, environment: { ...secretsEnvironment, ...foundation.bucketEnvironment } });
+    this.#secretsEnvironment = secretsEnvironment;
+    this.#secretsPrefix = `${settings.prefix}/marketplaces/`;
+    const api = this.resources.function('api');
+    this.#allowSecrets(api.role, this, ['CreateSecret', 'PutSecretValue', 'DeleteSecret']);
+    // It answers the tokens of its workflow's machine.
+    api.addEnvironment('STATE_MACHINE_ARN_PREFIX', this.#stateMachineArn(settings, ''));
+    api.addToRolePolicy(
       new PolicyStatement({
         actions: ['states:SendTaskSuccess', 'states:SendTaskHeartbeat'],
-        resources: [this.#stateMachineArn(stateMachineName(settings, 'publishing'))],
+        resources: [this.#stateMachineArn(settings, 'publishing')],
       }),
     );
     const signing = new SigningRole(this, 'Signing', {
-      signer: this.api.role,
+      signer: api.role,
       bucket: foundation.bucket,
       keys: 'tenant/*/uploads/*',
       actions: ['Get'],
     });
-    this.api.addEnvironment('SIGNING_ROLE_ARN', signing.roleArn);
+    api.addEnvironment('SIGNING_ROLE_ARN', signing.roleArn);
+  }
 
-    this.services = {
-      environment: { ...environment, ...settingsEnvironment(publishing, settings) },
+  override get services(): TaskServices {
+    const { environment, allow } = super.services;
+    return {
+      environment: { ...environment, ...this.#secretsEnvironment },
       allow: (role, stack) => {
-        this.table.allowReadAndWrite(role);
-        this.#allowSecrets(
-          role,
-          secretsPrefix,
-          ['secretsmanager:GetSecretValue', 'secretsmanager:PutSecretValue'],
-          stack,
-        );
+        allow(role, stack);
+        this.#allowSecrets(role, stack, ['GetSecretValue', 'PutSecretValue']);
       },
     };
   }
 
-  #stateMachineArn(name: string): string {
+  #stateMachineArn(settings: Settings, workflow: string): string {
     return this.formatArn({
       service: 'states',
       resource: 'stateMachine',
-      resourceName: name,
+      resourceName: stateMachineName(settings, workflow),
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
   }
 
-  #allowSecrets(role: IRole, prefix: string, actions: string[], stack: Stack = this): void {
+  #allowSecrets(role: IRole, stack: Stack, actions: string[]): void {
     const arn = stack.formatArn({
       service: 'secretsmanager',
       resource: 'secret',
-      resourceName: `${prefix}marketplaces/*`,
+      resourceName: `${this.#secretsPrefix}*`,
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
-    role.addToPrincipalPolicy(new PolicyStatement({ actions, resources: [arn] }));
+    const statement = { actions: actions.map((action) => `secretsmanager:${action}`), resources: [arn] };
+    role.addToPrincipalPolicy(new PolicyStatement(statement));
     acknowledgeWildcard(role, arn, 'Every account of a marketplace has a secret of its own.');
   }
 }

@@ -2,21 +2,38 @@ import { readFileSync } from 'node:fs';
 import type { Stack } from 'aws-cdk-lib';
 import { Match } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
+import type { ContextSpec } from '../../contract/context.ts';
 import * as contexts from '../../contract/contexts.ts';
 import { ERRORS } from '../../contract/errors.ts';
 import { DEFAULT_QUOTAS } from '../../contract/limits.ts';
-import { routes } from '../../contract/routes.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import * as workflows from '../../contract/workflows.ts';
 import { resourcesOf, synthesize } from './synth.ts';
 
 const { app, templates } = synthesize();
 const of = (type: string) => resourcesOf(templates, type);
+
+const declared = Object.values<ContextSpec>(contexts);
+const live: ContextSpec = contexts.live;
+const withTable = declared.filter(({ table }) => table);
+const withRoutes = declared.filter(({ routes: own }) => Object.keys(own).length > 0);
+const withFeed = declared.filter(({ feed }) => feed);
+const consuming = declared.filter(({ consumes }) => consumes);
+const schedules = declared.flatMap(({ schedules: own = {} }) => Object.values(own));
+const tasks = Object.values<WorkflowEntry>(workflows).flatMap((workflow) => Object.values(workflow.tasks));
+/** Contexts that share a stack with others. */
+const STACKS: Readonly<Record<string, string>> = { identity: 'foundation', webhooks: 'live' };
+const stackOf = (context: string) => `millrace-${STACKS[context] ?? context}`;
+/** Stacks whose functions leave behind what could not be delivered to them. */
+const withDeadLetters = new Set(
+  [...withFeed, ...declared.filter((each) => each.schedules)].map(({ name }) => stackOf(name)),
+);
 const one = (type: string) => of(type)[0]?.properties;
 
 describe('tables', () => {
   test('are encrypted, recoverable, protected, with a stream, a ttl and two indexes', () => {
     const tables = of('AWS::DynamoDB::Table');
-    expect(tables).toHaveLength(6);
+    expect(tables).toHaveLength(withTable.length);
     for (const { properties } of tables) {
       expect(properties).toMatchObject({
         BillingMode: 'PAY_PER_REQUEST',
@@ -106,13 +123,13 @@ describe('a key of the account', () => {
   });
 });
 
-describe('dead letters', () => {
-  test('are kept encrypted for 14 days, and sent by TLS alone', () => {
-    const queues = of('AWS::SQS::Queue');
-    expect(queues).toHaveLength(3);
-    for (const { properties } of queues) {
-      expect(properties).toMatchObject({ SqsManagedSseEnabled: true, MessageRetentionPeriod: 14 * 86_400 });
-    }
+describe('queues', () => {
+  const queues = of('AWS::SQS::Queue');
+  const ofConsumers = queues.filter(({ properties }) => properties.RedrivePolicy);
+  const idOf = ({ id }: { id: string }) => id.split('/')[1];
+
+  test('are encrypted, and take TLS alone', () => {
+    for (const { properties } of queues) expect(properties.SqsManagedSseEnabled).toBe(true);
     const policies = of('AWS::SQS::QueuePolicy');
     expect(policies).toHaveLength(queues.length);
     for (const { properties } of policies) {
@@ -122,9 +139,34 @@ describe('dead letters', () => {
     }
   });
 
+  test('are one for each consumer of events, with six times its time, a dead-letter queue and an alarm on that', () => {
+    expect(ofConsumers).toHaveLength(consuming.length);
+    const alarms = of('AWS::CloudWatch::Alarm').map(({ properties }) => JSON.stringify(properties.Dimensions));
+    for (const { name, consumes } of consuming) {
+      const own = ofConsumers.filter(({ id }) => id.startsWith(`${stackOf(name)}/`));
+      const queue = own.find(
+        ({ properties }) => properties.VisibilityTimeout === 6 * (consumes?.timeoutSeconds ?? 60),
+      )?.properties;
+      expect(queue?.RedrivePolicy, name).toMatchObject({ maxReceiveCount: 10 });
+      const [deadLetters] = queue?.RedrivePolicy.deadLetterTargetArn['Fn::GetAtt'] ?? [];
+      expect(queues.map(idOf)).toContain(deadLetters);
+      expect(alarms.some((dimensions) => dimensions.includes(`"${deadLetters}"`))).toBe(true);
+    }
+  });
+
+  test('of dead letters keep them for 14 days, longer than the queues that they come from', () => {
+    const ofDeadLetters = queues.filter((queue) => !ofConsumers.includes(queue));
+    expect(ofDeadLetters).toHaveLength(withDeadLetters.size + consuming.length);
+    for (const { properties } of ofDeadLetters) expect(properties.MessageRetentionPeriod).toBe(14 * 86_400);
+    for (const { properties } of ofConsumers) expect(properties.MessageRetentionPeriod).toBeLessThan(14 * 86_400);
+  });
+});
+
+describe('dead letters', () => {
   test('are all events that a rule cannot deliver', () => {
     const targets = of('AWS::Events::Rule').flatMap(({ properties }) => properties.Targets);
-    expect(targets).toHaveLength(4);
+    // The other one settles.
+    expect(targets).toHaveLength(schedules.length + 1);
     for (const target of targets) expect(target.DeadLetterConfig).toEqual({ Arn: expect.anything() });
   });
 
@@ -135,9 +177,8 @@ describe('dead letters', () => {
     }));
     const scheduled = { retries: 0, destination: undefined };
     const settle = { retries: undefined, destination: expect.anything() };
-    expect(configs).toHaveLength(4);
-    expect(configs).toEqual(expect.arrayContaining([scheduled, settle]));
-    expect(configs.filter(({ retries }) => retries === 0)).toHaveLength(3);
+    const byRetries = (a: typeof scheduled, b: typeof scheduled) => Number(a.retries ?? 9) - Number(b.retries ?? 9);
+    expect(configs.sort(byRetries)).toEqual([...schedules.map(() => scheduled), settle]);
   });
 });
 
@@ -152,8 +193,8 @@ describe('alarms', () => {
     const linked = alarms.map(
       ({ AlarmDescription: text }) => /\. What to do: docs\/runbook\.md#(\S+)$/.exec(text)?.[1],
     );
-    expect(linked.sort()).toEqual(anchors.sort());
-    expect(alarms.map(({ AlarmName }) => AlarmName.replace('millrace-', '')).sort()).toEqual(linked);
+    expect([...new Set(linked)].sort()).toEqual(anchors.sort());
+    expect(new Set(alarms.map(({ AlarmName }) => AlarmName)).size).toBe(alarms.length);
   });
 
   test('M8 go off by one job that failed for good', () => {
@@ -165,9 +206,11 @@ describe('alarms', () => {
       ComparisonOperator: 'GreaterThanOrEqualToThreshold',
       TreatMissingData: 'notBreaching',
     });
-    const environments = of('AWS::Lambda::Function').map(({ properties }) => properties.Environment.Variables);
-    // Four functions of jobs end them; the fifth is the sweep of uploads.
-    expect(environments.filter(({ METRICS_NAMESPACE }) => METRICS_NAMESPACE === 'millrace')).toHaveLength(5);
+    const environments = of('AWS::Lambda::Function')
+      .filter(({ id }) => id.startsWith('millrace-jobs/'))
+      .map(({ properties }) => properties.Environment.Variables);
+    // Any of them may end a job.
+    for (const { METRICS_NAMESPACE } of environments) expect(METRICS_NAMESPACE).toBe('millrace');
   });
 
   test('go off when reconcile does not run at all', () => {
@@ -188,10 +231,13 @@ describe('alarms', () => {
 });
 
 describe('functions', () => {
+  const mappings = of('AWS::Lambda::EventSourceMapping');
+
   test('run on arm64 and Node.js 24, are traced, and write to a log with an end', () => {
     const functions = of('AWS::Lambda::Function');
-    const tasks = Object.values(workflows).flatMap((workflow) => Object.keys(workflow.tasks));
-    expect(functions).toHaveLength(15 + tasks.length);
+    const ofContexts = withRoutes.length + withFeed.length + consuming.length + schedules.length;
+    // One settles jobs, one publishes events, one answers the WebSocket.
+    expect(functions).toHaveLength(ofContexts + 3 + tasks.length);
     for (const { properties } of functions) {
       expect(properties).toMatchObject({
         Runtime: 'nodejs24.x',
@@ -205,7 +251,7 @@ describe('functions', () => {
 
   test('that answer requests give up before API Gateway does', () => {
     const apis = of('AWS::Lambda::Function').filter(({ properties }) => properties.Description.startsWith('API:'));
-    expect(apis).toHaveLength(6);
+    expect(apis).toHaveLength(withRoutes.length);
     for (const { properties } of apis) expect(properties.Timeout).toBeLessThan(29);
   });
 
@@ -221,11 +267,9 @@ describe('functions', () => {
     }
   });
 
-  test('that consume a table tell which changes failed, and leave hopeless ones in a queue', () => {
-    const mappings = of('AWS::Lambda::EventSourceMapping');
-    // Live reads the events of jobs and of uploads, and its own messages to webhooks.
-    expect(mappings).toHaveLength(5);
-    for (const { properties } of mappings) {
+  test('that read the changes of a table report which failed, and leave hopeless ones in a queue', () => {
+    const ofTables = mappings.filter(({ properties }) => properties.StartingPosition);
+    for (const { properties } of ofTables) {
       expect(properties).toMatchObject({
         BisectBatchOnFunctionError: true,
         FunctionResponseTypes: ['ReportBatchItemFailures'],
@@ -233,6 +277,30 @@ describe('functions', () => {
         StartingPosition: 'TRIM_HORIZON',
         DestinationConfig: { OnFailure: { Destination: expect.anything() } },
       });
+    }
+    expect(mappings).toHaveLength(ofTables.length + consuming.length);
+  });
+
+  test('read the changes of a table two at most: the feed of its context, and the publisher of events', () => {
+    const readers = mappings.flatMap(({ id, properties }) => {
+      const table = tableIds(properties.EventSourceArn)[0];
+      const reader = `${id.split('/')[0]}/${properties.FunctionName.Ref.replace(/[0-9A-F]{8}$/, '')}`;
+      return table ? [`${table} → ${reader}`] : [];
+    });
+    const feeds: Readonly<Record<string, string>> = { webhooks: 'Live → millrace-live/Send' };
+    const expected = [
+      ...withFeed.map(({ name }) => feeds[name] ?? `${capitalized(name)} → ${stackOf(name)}/Feed`),
+      ...(live.reads ?? []).map((name) => `${capitalized(name)} → millrace-live/Feed`),
+    ];
+    expect(readers.sort()).toEqual(expected.sort());
+    const tables = readers.map((reader) => reader.split(' ')[0]);
+    for (const table of tables) expect(tables.filter((each) => each === table).length).toBeLessThanOrEqual(2);
+  });
+
+  test('that consume events report which failed', () => {
+    const ofQueues = mappings.filter(({ properties }) => !properties.StartingPosition);
+    for (const { properties } of ofQueues) {
+      expect(properties).toMatchObject({ BatchSize: 10, FunctionResponseTypes: ['ReportBatchItemFailures'] });
     }
   });
 });
@@ -258,25 +326,19 @@ describe('permissions', () => {
     expect(wide.filter((action) => !withoutResources.test(action))).toEqual([]);
   });
 
-  test("to write a table are with its context alone, and with tasks for the jobs' ledger", () => {
+  test("to write a table are with its context alone, and with tasks: for the jobs' ledger and their own context", () => {
     const writes = statements.filter((statement) => actionsOf(statement).includes('dynamodb:PutItem'));
-    // One statement may be for several tables.
-    const tables = (resource: unknown) =>
-      JSON.stringify(resource).match(/(Identity|Uploads|Jobs|Publishing|Connections|Live)(?=Table[0-9A-F]{8})/g);
-    const written = writes.flatMap(({ id, Resource }) =>
-      (tables(Resource) ?? ['?']).map((table) => `${id.split('/')[0]}: ${table}`),
-    );
+    const written = writes.flatMap(({ id, Resource }) => {
+      const tables = tableIds(Resource);
+      return (tables.length > 0 ? tables : ['unknown']).map((table) => `${id.split('/')[0]}: ${table}`);
+    });
+    // Ids that are older than their contexts.
+    const ids: Readonly<Record<string, string>> = { webhooks: 'Live', live: 'Connections' };
     const allowed = [
-      'millrace-foundation: Identity',
-      'millrace-jobs: Jobs',
-      'millrace-live: Connections',
-      // Of webhooks.
-      'millrace-live: Live',
-      'millrace-publishing: Publishing',
-      'millrace-uploads: Uploads',
-      ...Object.keys(workflows).map((name) => `millrace-workflow-${name}: Jobs`),
-      // Its tasks send commands to bridges.
-      'millrace-workflow-publishing: Publishing',
+      ...withTable.map(({ name }) => `${stackOf(name)}: ${ids[name] ?? capitalized(name)}`),
+      ...Object.values<WorkflowEntry>(workflows).flatMap(({ name, context }) =>
+        ['jobs', ...(context ? [context] : [])].map((table) => `millrace-workflow-${name}: ${capitalized(table)}`),
+      ),
     ];
     expect([...new Set(written)].sort()).toEqual(allowed.sort());
   });
@@ -326,24 +388,16 @@ describe('API', () => {
     route: `${properties.HttpMethod} ${pathOf(properties.ResourceId)}`,
     uri: JSON.stringify(properties.Integration.Uri),
   }));
-  const contract = Object.values(routes);
+  const contract = declared.flatMap(({ routes: own }) => Object.values(own));
 
   test('has the routes of the contract and no others, each with its context', () => {
     const proxied = methods.filter(({ route }) => !route.startsWith('OPTIONS '));
     expect(proxied.map(({ route }) => route).sort()).toEqual(
       contract.map(({ method, path }) => `${method} ${path}`).sort(),
     );
-    const stacks = {
-      identity: 'millrace-foundation',
-      uploads: 'millrace-uploads',
-      jobs: 'millrace-jobs',
-      publishing: 'millrace-publishing',
-      live: 'millrace-live',
-      webhooks: 'millrace-live',
-    };
-    for (const { name, routes: own } of Object.values(contexts)) {
+    for (const { name, routes: own } of declared) {
       for (const { method, path } of Object.values(own)) {
-        expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stacks[name]}:Exports`);
+        expect(proxied.find(({ route }) => route === `${method} ${path}`)?.uri).toContain(`${stackOf(name)}:Exports`);
       }
     }
   });
@@ -379,7 +433,9 @@ describe('API', () => {
   });
 
   test('may call each function by one permission', () => {
-    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(6);
+    expect(of('AWS::Lambda::Permission').filter(({ id }) => id.startsWith('millrace-edge'))).toHaveLength(
+      withRoutes.length,
+    );
   });
 });
 
@@ -442,3 +498,14 @@ describe('settings', () => {
     expect(() => synthesize({ context })).toThrow(Object.keys(context)[0]);
   });
 });
+
+function capitalized(name: string): string {
+  return name.charAt(0).toUpperCase() + name.slice(1);
+}
+
+/** The construct ids of the tables whose ARNs a template's value names; one statement may be for several. */
+function tableIds(value: unknown): string[] {
+  const found = JSON.stringify(value).match(/[A-Z][A-Za-z]*(?=Table[0-9A-F]{8})/g) ?? [];
+  // Those of other stacks are named by their exports.
+  return found.map((id) => id.replace(/.*(Ref|GetAtt)/, ''));
+}

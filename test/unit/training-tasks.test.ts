@@ -41,8 +41,8 @@ beforeEach(async () => {
 afterEach(() => world.close());
 
 async function runOnce(jobId: JobId, task: TaskDefinition | undefined, item?: number): Promise<Value> {
-  const { attempt, run } = await world.job(jobId);
-  const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, run }, ...(item === undefined ? {} : { item }) };
+  const { attempt, leg } = await world.job(jobId);
+  const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
   if (!task) throw new Error('there is no such task');
   return runTask(task, payload, {
     runnerId: world.clock.newId(),
@@ -57,16 +57,16 @@ const machine = compileStateMachine(
 );
 
 /**
- * Runs the state machine, run after run, up to the iteration `until`, which fails. Answers with the iterations that each
- * run went through.
+ * Runs the state machine, leg after leg, up to the iteration `until`, which fails. Answers with the iterations that each
+ * leg went through.
  */
 async function train(jobId: JobId, { until = Number.POSITIVE_INFINITY, eachTakesMs = 0 } = {}): Promise<number[][]> {
-  const runs: number[][] = [];
+  const legs: number[][] = [];
   for (;;) {
     const job = await world.job(jobId);
     const execution = world.workflows.executions.get(executionName(job));
     const ran: number[] = [];
-    runs.push(ran);
+    legs.push(ran);
     const runState = async ({ state, payload }: { state: string; payload: Value }) => {
       const { item } = payload as { item?: number };
       if (state === 'UpdatePolicy') {
@@ -90,11 +90,11 @@ async function train(jobId: JobId, { until = Number.POSITIVE_INFINITY, eachTakes
     );
     if (ended instanceof Error) {
       expect(ended.message).toContain('far enough');
-      return runs;
+      return legs;
     }
     await world.end(jobId, 'succeeded', ended);
     await world.drain();
-    if ((await world.job(jobId)).state !== 'running') return runs;
+    if ((await world.job(jobId)).state !== 'running') return legs;
   }
 }
 
@@ -215,11 +215,11 @@ describe('training', () => {
     expect(items.map(({ key }) => key)).toEqual([expect.stringContaining('/checkpoints/iteration-2-')]);
   });
 
-  it('T1 goes on in a next run well before 25,000 events, and comes to the same weights', async () => {
+  it('T1 goes on in a next leg well before 25,000 events, and comes to the same weights', async () => {
     const input = { iterations: 30, trajectories: 40, pairs: 1, hidden_units: 0, checkpoint_every: 1_000 };
     const jobId = await world.started(input, { workflow: 'training' });
-    const runs = await train(jobId);
-    expect(runs.map(({ length }) => length)).toEqual([28, 2]);
+    const legs = await train(jobId);
+    expect(legs.map(({ length }) => length)).toEqual([28, 2]);
     // Each trajectory makes 7 events, and 3 more when it is tried again; what is around them makes at most 20.
     expect(28 * (40 * 10 + 20)).toBeLessThan(15_000);
     expect(await weightsOf(jobId)).toEqual(trainHere(input).weights);
