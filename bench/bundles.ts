@@ -71,7 +71,6 @@ const ENVIRONMENT = {
   MILLRACE_VERSION: '0.0.0',
   PUBLISHING_TABLE: 'publishing',
   QUOTAS: '{}',
-  RETRY_DELAY_SECONDS: '1',
   ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:root',
   RETRY_DELAY_SECONDS: '5',
   RUNNING_JOBS_PER_TENANT: '1',

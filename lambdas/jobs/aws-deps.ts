@@ -5,7 +5,7 @@ import { systemClock } from '../../platform/system-clock.ts';
 import { openBus, openTable, openWorkflows } from '../runtime/aws-composition.ts';
 import { readConfig } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
-import { findFile } from '../uploads/files.ts';
+import { findFile } from '../uploads/public.ts';
 import type { JobsDeps } from './deps.ts';
 
 /** What every function of this context but the tasks works with. */

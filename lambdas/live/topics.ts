@@ -2,12 +2,8 @@ import { BatchId, JobId, type TenantId, UploadId } from '../../contract/common.t
 import { DomainError } from '../../contract/errors.ts';
 import type { Scope } from '../../contract/keys.ts';
 import type { LiveEvent, StateEntry, Topic } from '../../contract/live.ts';
-import { readJobEvents } from '../jobs/list-events.ts';
-import { readJob } from '../jobs/records.ts';
-import { readBatchStates, readJobStates } from '../jobs/states.ts';
-import { readUploadEvents } from '../uploads/events.ts';
-import { readUpload } from '../uploads/records.ts';
-import { readUploadStates } from '../uploads/states.ts';
+import { readBatchStates, readJob, readJobEvents, readJobStates } from '../jobs/public.ts';
+import { readUpload, readUploadEvents, readUploadStates } from '../uploads/public.ts';
 import type { SocketDeps } from './deps.ts';
 
 /** Jobs, and uploads, of a snapshot. */

@@ -5,7 +5,7 @@ import { openSecrets, openSignedObjects, openTable, openWorkflows } from '../run
 import { createHttpApi } from '../runtime/http.ts';
 import { lambdaHttpHandler } from '../runtime/lambda-http.ts';
 import { createLog } from '../runtime/log.ts';
-import { findFile } from '../uploads/files.ts';
+import { findFile } from '../uploads/public.ts';
 import { createPublishingHandlers } from './handlers.ts';
 
 const log = createLog({ function: 'publishing-api' });

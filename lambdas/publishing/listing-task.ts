@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { MarketplaceAccount, Product } from '../../contract/publishing.ts';
 import { publishing } from '../../contract/workflows/publishing.ts';
 import type { Value } from '../../platform/ports/table.ts';
-import { defineTask, type TaskContext, type TaskDefinition } from '../jobs/task-api.ts';
+import { defineTask, type TaskContext, type TaskDefinition } from '../jobs/public.ts';
 import { askBridge } from './bridge.ts';
 import { holdListing, releaseListing } from './claims.ts';
 import type { PublishingServices } from './deps.ts';

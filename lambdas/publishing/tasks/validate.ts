@@ -2,7 +2,7 @@ import { DomainError } from '../../../contract/errors.ts';
 import type { FileRef } from '../../../contract/jobs.ts';
 import { MarketplaceAccountId, ProductId } from '../../../contract/publishing.ts';
 import { publishing } from '../../../contract/workflows/publishing.ts';
-import { defineTask } from '../../jobs/task-api.ts';
+import { defineTask } from '../../jobs/public.ts';
 import { servicesOf } from '../listing-task.ts';
 import { getMarketplaceAccount } from '../marketplace-accounts.ts';
 import { problemsFor, RULES } from '../marketplaces/rules.ts';

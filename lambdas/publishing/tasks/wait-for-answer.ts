@@ -1,5 +1,5 @@
 import { publishing } from '../../../contract/workflows/publishing.ts';
-import type { WaitDefinition } from '../../jobs/task-api.ts';
+import type { WaitDefinition } from '../../jobs/public.ts';
 import { queueCommands } from '../bridge.ts';
 import { servicesOf } from '../listing-task.ts';
 

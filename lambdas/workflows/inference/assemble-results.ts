@@ -1,6 +1,6 @@
 import { DomainError } from '../../../contract/errors.ts';
 import { inference } from '../../../contract/workflows/inference.ts';
-import { defineTask } from '../../jobs/task-api.ts';
+import { defineTask } from '../../jobs/public.ts';
 import { LineSplitter } from './lines.ts';
 import { BadRow, RangeOutput } from './outputs.ts';
 import { type ColumnSummary, mergeSummaries } from './score.ts';

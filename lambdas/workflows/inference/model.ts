@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-web/wasm';
 import { DomainError } from '../../../contract/errors.ts';
-import type { TaskContext } from '../../jobs/task-api.ts';
+import type { TaskContext } from '../../jobs/public.ts';
 import { BUILT_IN_MODEL } from './built-in-model.ts';
 import { createPolicyModel } from './policy-model.ts';
 import type { Model, PredictionColumn } from './predictions.ts';

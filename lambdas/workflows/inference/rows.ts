@@ -1,6 +1,5 @@
 import Papa from 'papaparse';
 import * as z from 'zod/mini';
-import { cutText } from '../../runtime/text.ts';
 import type { Line } from './lines.ts';
 import { MAX_LINE_BYTES } from './lines.ts';
 
@@ -76,7 +75,7 @@ function problemOf(column: string | undefined, value: unknown, found: unknown): 
   const problem = Number.isFinite(value) ? 'is too large for a float32' : 'is not a number';
   // What is nested may be so deep that it can't be told.
   const told = typeof found === 'object' && found !== null ? 'something nested' : JSON.stringify(found ?? null);
-  return `${column} ${problem}: ${cutText(told, 42)}`;
+  return `${column} ${problem}: ${told.slice(0, 42).toWellFormed()}`;
 }
 
 function parseRecord(line: string): Record<string, unknown> | undefined {

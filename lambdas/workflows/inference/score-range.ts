@@ -1,5 +1,5 @@
 import { inference } from '../../../contract/workflows/inference.ts';
-import { defineTask } from '../../jobs/task-api.ts';
+import { defineTask } from '../../jobs/public.ts';
 import { type Line, readLines } from './lines.ts';
 import { loadModel } from './model.ts';
 import { type BadRow, type RangeOutput, SplitOutput } from './outputs.ts';

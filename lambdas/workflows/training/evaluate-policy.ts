@@ -1,5 +1,5 @@
 import { training } from '../../../contract/workflows/training.ts';
-import { defineTask } from '../../jobs/task-api.ts';
+import { defineTask } from '../../jobs/public.ts';
 import { environments } from './environments.ts';
 import { runEpisode } from './episode.ts';
 import { meanOf, shapeOf, UpdateOutput } from './iterations.ts';

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import type { JobId } from '../../../contract/common.ts';
-import type { TaskContext } from '../../jobs/task-api.ts';
+import type { TaskContext } from '../../jobs/public.ts';
 import { advance, initialState, type TrainingState } from './evolution.ts';
 import { type Settings, shapeOf, UpdateOutput } from './iterations.ts';
 

@@ -1,5 +1,5 @@
 import { training } from '../../../contract/workflows/training.ts';
-import { defineTask } from '../../jobs/task-api.ts';
+import { defineTask } from '../../jobs/public.ts';
 import { advance } from './evolution.ts';
 import { iteration, legLength, summarize, TrajectoryOutput } from './iterations.ts';
 import { checkpointValue, loadState, stepSettings } from './training-state.ts';

@@ -1,0 +1,4 @@
+export { readJobEvents } from './list-events.ts';
+export { readJob } from './records.ts';
+export { readBatchStates, readJobStates } from './states.ts';
+export { defineTask, type TaskContext, type TaskDefinition, type WaitDefinition } from './task-api.ts';
