@@ -1,5 +1,16 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import {
+  DEFAULT_MAX_RETRIES,
+  DEFAULT_SECRET_OVERLAP_HOURS,
+  JOB_STATES,
+  MAX_CONCURRENCY,
+  MAX_KEY_DAYS,
+  MAX_MAX_RETRIES,
+  MAX_SECRET_OVERLAP_HOURS,
+  ROLES,
+  UPLOAD_STATES,
+} from 'millrace';
+import {
   cancelBatch,
   createBatch,
   listBatches,
@@ -50,9 +61,6 @@ Examples:
   $ millrace --json jobs --state failed | jq -r .job.id
   $ MILLRACE_API_KEY=$ROOT_SECRET millrace keys create --name ci --tenant acme`;
 
-const UPLOAD_STATES = ['open', 'completing', 'completed', 'aborted', 'expired', 'rejected'];
-const JOB_STATES = ['creating', 'queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'];
-
 /** Commands and flags; `start` makes a command's session of the global flags, and `finish` gets its exit code. */
 export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (exit: ExitCode) => void): Command {
   const program = new Command('millrace')
@@ -79,8 +87,8 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
 
   const concurrency = new Option(
     '-c, --concurrency <parts>',
-    'number of parts to send at the same time, 1 to 64 (default: adapts)',
-  ).argParser(integer(1, 64));
+    `number of parts to send at the same time, 1 to ${MAX_CONCURRENCY} (default: adapts)`,
+  ).argParser(integer(1, MAX_CONCURRENCY));
   program.commandsGroup('Files:');
   program
     .command('upload')
@@ -154,7 +162,11 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .addOption(repeatable('-i, --input <name=value>', 'set an input field; the value is JSON if it parses, else text'))
     .option('--input-json <object>', 'set all input fields at once')
     .addOption(repeatable('-f, --file <name=file>', 'set an input field to a file: an id, or a path to upload first'))
-    .option('--max-retries <count>', 'automatic retries after retryable errors, 0 to 10 (default: 3)', integer(0, 10))
+    .option(
+      '--max-retries <count>',
+      `automatic retries after retryable errors, 0 to ${MAX_MAX_RETRIES} (default: ${DEFAULT_MAX_RETRIES})`,
+      integer(0, MAX_MAX_RETRIES),
+    )
     .option('-w, --wait', 'wait until the job ends')
     .action(action(runWorkflow));
   program
@@ -195,7 +207,11 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .argument('<file>', 'path of the file to upload first, or id of an uploaded file')
     .option('--name <name>', 'name of the batch')
     .option('--workflow <name>', 'workflow for lines that name none')
-    .option('--max-retries <count>', 'automatic retries for lines that set none, 0 to 10', integer(0, 10))
+    .option(
+      '--max-retries <count>',
+      `automatic retries for lines that set none, 0 to ${MAX_MAX_RETRIES}`,
+      integer(0, MAX_MAX_RETRIES),
+    )
     .option('-w, --wait', 'wait until the last job ends')
     .action(action(createBatch));
   batches.command('ls').description('list batches, newest first').addOption(limit()).action(action(listBatches));
@@ -265,8 +281,8 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .argument('<webhook-id>', 'id of the webhook')
     .option(
       '--overlap-hours <hours>',
-      'hours for which the previous secret stays valid, 0 to 168 (default: 24)',
-      integer(0, 168),
+      `hours for which the previous secret stays valid, 0 to ${MAX_SECRET_OVERLAP_HOURS} (default: ${DEFAULT_SECRET_OVERLAP_HOURS})`,
+      integer(0, MAX_SECRET_OVERLAP_HOURS),
     )
     .action(action(rotateSecret));
   webhooks
@@ -291,9 +307,13 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .description('create an API key and print it')
     .requiredOption('--name <name>', 'name of the key')
     .option('--tenant <id>', 'tenant of the key; required with the root secret')
-    .addOption(new Option('--role <role>', 'role of the key (default: editor)').choices(['owner', 'editor', 'viewer']))
+    .addOption(new Option('--role <role>', 'role of the key (default: editor)').choices(ROLES))
     .option('--scope <scope...>', 'scopes, such as uploads:read (default: all of the role)')
-    .option('--expires-in-days <days>', 'lifetime in days, 1 to 3650 (default: unlimited)', integer(1, 3_650))
+    .option(
+      '--expires-in-days <days>',
+      `lifetime in days, 1 to ${MAX_KEY_DAYS} (default: unlimited)`,
+      integer(1, MAX_KEY_DAYS),
+    )
     .action(action(createKey));
   keys
     .command('ls')

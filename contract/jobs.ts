@@ -1,9 +1,8 @@
 import * as z from 'zod/mini';
+import { JOB_STATES } from './choices.ts';
 import { BatchId, EventCursor, FileId, JobId, Timestamp } from './common.ts';
 import { DEFAULT_MAX_RETRIES, MAX_MAX_RETRIES, MAX_QUEUE_POSITION } from './limits.ts';
 
-/** The states of a job; the transitions are in `lambdas/jobs/transitions.ts`. */
-export const JOB_STATES = ['creating', 'queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'] as const;
 export const JobState = z.enum(JOB_STATES);
 export type JobState = z.infer<typeof JobState>;
 

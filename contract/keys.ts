@@ -1,5 +1,7 @@
 import * as z from 'zod/mini';
+import { ROLES } from './choices.ts';
 import { KeyId, TenantId, Timestamp } from './common.ts';
+import { MAX_KEY_DAYS } from './limits.ts';
 
 /** What a credential allows; every route names the one that it needs. */
 export const SCOPES = [
@@ -17,7 +19,7 @@ export const SCOPES = [
 export const Scope = z.enum(SCOPES);
 export type Scope = z.infer<typeof Scope>;
 
-export const Role = z.enum(['owner', 'editor', 'viewer']);
+export const Role = z.enum(ROLES);
 export type Role = z.infer<typeof Role>;
 
 /** The scopes of a role: of JWTs, whose claim names a role, and of keys that name no scopes. */
@@ -46,8 +48,8 @@ export const CreateKey = z.object({
   role: z._default(Role, 'editor'),
   /** A subset of the role's scopes; all of them when left out. */
   scopes: z.optional(z.array(Scope).check(z.minLength(1), z.maxLength(SCOPES.length))),
-  /** 1–3,650 days; never when left out. */
-  expires_in_days: z.optional(z.int().check(z.minimum(1), z.maximum(3_650))),
+  /** The key does not expire when this is left out. */
+  expires_in_days: z.optional(z.int().check(z.minimum(1), z.maximum(MAX_KEY_DAYS))),
 });
 export type CreateKey = z.infer<typeof CreateKey>;
 

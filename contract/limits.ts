@@ -83,13 +83,19 @@ export const EVENT_LIFETIME_SECONDS = 7 * 24 * 3_600;
 export const MAX_WEBHOOKS_PER_TENANT = 20;
 /** Messages to webhooks, and what became of them, are kept for 30 days. */
 export const DELIVERY_LIFETIME_SECONDS = 30 * 24 * 3_600;
-/** The secret before is good for a week at most beside its successor. */
+/** The previous secret of a webhook stays valid beside its successor for this long, unless the caller says otherwise. */
+export const DEFAULT_SECRET_OVERLAP_HOURS = 24;
 export const MAX_SECRET_OVERLAP_HOURS = 7 * 24;
+
+/** An API key expires after at most this many days, or never. */
+export const MAX_KEY_DAYS = 3_650;
 
 /** A request body for the API itself (bytes of files never come here). API Gateway takes 10 MB, a Lambda 6 MB. */
 export const MAX_BODY_BYTES = 4 * MIB;
 
 /** Images of a product: what eBay shows of a listing. */
 export const MAX_PRODUCT_IMAGES = 24;
+/** The text of an error that a bridge answers with. */
+export const MAX_BRIDGE_MESSAGE_LENGTH = 2_000;
 /** An image goes to a marketplace in one request, from memory: eBay takes 12 MB, Etsy 20 MB. */
 export const MAX_IMAGE_BYTES = 12_000_000;

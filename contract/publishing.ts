@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { FileId, Timestamp } from './common.ts';
-import { MAX_PRODUCT_IMAGES } from './limits.ts';
+import { MAX_BRIDGE_MESSAGE_LENGTH, MAX_PRODUCT_IMAGES } from './limits.ts';
 
 const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
 
@@ -194,7 +194,7 @@ export type BridgeCommandType = keyof typeof BRIDGE_RESULTS;
 /** How a command ended. One that failed is sent again by the job's next attempt: `retryable` says whether to try by itself. */
 export const BridgeAnswer = z.object({
   result: z.optional(z.record(z.string(), z.unknown())),
-  error: z.optional(z.object({ message: text(2_000), retryable: z._default(z.boolean(), false) })),
+  error: z.optional(z.object({ message: text(MAX_BRIDGE_MESSAGE_LENGTH), retryable: z._default(z.boolean(), false) })),
 });
 export type BridgeAnswer = z.infer<typeof BridgeAnswer>;
 

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { UPLOAD_STATES } from './choices.ts';
 import { Crc64Nvme, EventCursor, FileId, PartNumberRange, Timestamp, UploadId } from './common.ts';
 import {
   DEFAULT_QUOTAS,
@@ -10,15 +11,6 @@ import {
   MIN_PART_SIZE_BYTES,
 } from './limits.ts';
 
-/**
- * The states of an upload session:
- *
- *     open ──► completing ──► completed
- *      │ └──────────┬─────► rejected     (the content is not what was declared)
- *      ├──► aborted └─────► open         (completion was refused; the parts are still there)
- *      └──► expired
- */
-export const UPLOAD_STATES = ['open', 'completing', 'completed', 'aborted', 'expired', 'rejected'] as const;
 export const UploadState = z.enum(UPLOAD_STATES);
 export type UploadState = z.infer<typeof UploadState>;
 

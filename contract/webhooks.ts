@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { Timestamp, WebhookId } from './common.ts';
-import { MAX_SECRET_OVERLAP_HOURS } from './limits.ts';
+import { DEFAULT_SECRET_OVERLAP_HOURS, MAX_SECRET_OVERLAP_HOURS } from './limits.ts';
 
 /** What a webhook can be told of: a job or an upload has come into this state. */
 export const WEBHOOK_EVENTS = [
@@ -47,7 +47,10 @@ export type CreatedWebhook = z.infer<typeof CreatedWebhook>;
 
 export const RotateSecret = z.object({
   /** For so long messages carry the signature of the secret before as well; 0: not at all. */
-  overlap_hours: z._default(z.int().check(z.minimum(0), z.maximum(MAX_SECRET_OVERLAP_HOURS)), 24),
+  overlap_hours: z._default(
+    z.int().check(z.minimum(0), z.maximum(MAX_SECRET_OVERLAP_HOURS)),
+    DEFAULT_SECRET_OVERLAP_HOURS,
+  ),
 });
 
 export const RotatedSecret = z.object({ secret: z.string(), previous_valid_until: Timestamp });

@@ -1,4 +1,4 @@
-import { type Batch, type BatchItem, type Millrace, MillraceError, paginate } from 'millrace';
+import { type Batch, type BatchItem, JOB_STATES, type Millrace, MillraceError, paginate } from 'millrace';
 import { EXIT, type ExitCode } from '../exit.ts';
 import { table } from '../output.ts';
 import { showProgress } from '../progress.ts';
@@ -86,7 +86,7 @@ export async function retryBatch(
 
 export async function showStats({ output, connect }: Session, marketplace: string | undefined): Promise<ExitCode> {
   const stats = await (await connect()).batches.stats(marketplace);
-  const states = ['queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'] as const;
+  const states = JOB_STATES.filter((state) => state !== 'creating');
   const rows = stats.map(({ marketplace: name, jobs }) => [name, ...states.map((state) => String(jobs[state]))]);
   output.list('stats', stats, table(['MARKETPLACE', ...states.map((state) => state.toUpperCase())], rows));
   return EXIT.ok;

@@ -4,16 +4,21 @@ import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { type BridgeAnswer, type BridgeCommand, type Millrace, MillraceError } from 'millrace';
+import {
+  type BridgeAnswer,
+  type BridgeCommand,
+  MAX_BRIDGE_MESSAGE_LENGTH,
+  MAX_EVENT_WAIT_SECONDS,
+  type Millrace,
+  MillraceError,
+} from 'millrace';
 import { EXIT, type ExitCode } from '../exit.ts';
 import type { Session } from '../session.ts';
 
 /** A command that the server hears nothing of for 20 s may be another bridge's. */
 const HEARTBEAT_MS = 5_000;
-const WAIT_SECONDS = 20;
 /** sysexits.h: a program that ends so may succeed later. */
 const EX_TEMPFAIL = 75;
-const MAX_MESSAGE_LENGTH = 2_000;
 
 export interface BridgeFlags {
   readonly account?: string;
@@ -32,7 +37,7 @@ export async function runBridge(
   let after: string | undefined;
   while (!signal.aborted) {
     const { items, next_cursor } = await millrace.bridge.receive({
-      wait_seconds: WAIT_SECONDS,
+      wait_seconds: MAX_EVENT_WAIT_SECONDS,
       limit: 1,
       ...(after && { after }),
       ...(account && { account_id: account }),
@@ -140,7 +145,7 @@ function parseResult(stdout: string): BridgeAnswer {
 
 /** Cut to what the server takes, also where that halves a character. */
 function failure(message: string, retryable = false): BridgeAnswer {
-  return { error: { message: message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed(), retryable } };
+  return { error: { message: message.slice(0, MAX_BRIDGE_MESSAGE_LENGTH).toWellFormed(), retryable } };
 }
 
 /** After a crash, it is whole or not there. */

@@ -26,7 +26,7 @@ export interface TransferOptions {
   /** Browsers: whether to pause while the device is offline; by default unless the server is on this machine. */
   readonly pauseOffline?: boolean;
   /**
-   * Parts sent at the same time, of all files together: 1–64. When left out it adapts: from 4 up while that is faster, at
+   * Parts sent at the same time, of all files together: 1 to `MAX_CONCURRENCY`. When left out it adapts: from 4 up while that is faster, at
    * most 32 (5 in browsers) and as many as fit the memory, and down when the network or the store suffers.
    */
   readonly concurrency?: number;
@@ -66,7 +66,8 @@ export interface UploadManyOptions extends TransferOptions {
   readonly onResult?: (result: UploadResult) => void;
 }
 
-const MAX_CONCURRENCY = 64;
+/** Parts that one call may send at the same time. */
+export const MAX_CONCURRENCY = 64;
 
 /** What the files of one call share. */
 interface Transfer {

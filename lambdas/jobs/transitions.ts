@@ -1,4 +1,5 @@
-import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
+import { JOB_STATES } from '../../contract/choices.ts';
+import type { JobState } from '../../contract/jobs.ts';
 
 /**
  * Where each event takes a job; an event that is not listed for a state is refused there.

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { expect } from 'vitest';
-import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
+import { JOB_STATES } from '../../contract/choices.ts';
+import type { JobState } from '../../contract/jobs.ts';
 import {
   asBatch,
   asBatchItem,

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { JOB_STATES } from '../../contract/choices.ts';
 import type { JobId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
+import type { JobState } from '../../contract/jobs.ts';
 import { ACTIVE_SHARDS, activePk, executionName, queuePk, slotsKey } from '../../lambdas/jobs/records.ts';
 import { hasEnded, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
 import {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { JOB_STATES, type JobState } from '../../contract/jobs.ts';
+import { JOB_STATES } from '../../contract/choices.ts';
+import type { JobState } from '../../contract/jobs.ts';
 import { hasEnded, holdsSlot, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
 
 const all = JOB_STATES.flatMap((state) => TRANSITION_NAMES.map((transition) => ({ state, transition })));

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { UPLOAD_STATES } from '../../contract/choices.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { ENDED_SESSION_SECONDS } from '../../contract/limits.ts';
-import { UPLOAD_STATES, type Upload } from '../../contract/uploads.ts';
+import type { Upload } from '../../contract/uploads.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
 import { nextState, TRANSITION_NAMES } from '../../lambdas/uploads/transitions.ts';
 import type { MultipartKey } from '../../platform/ports/object-store.ts';
