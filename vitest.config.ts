@@ -17,14 +17,26 @@ const project = (name: string, timeoutSeconds: number, more = {}) => ({
 // CI adds up the JSON reports of its runs.
 const json = process.env.VITEST_RESULTS;
 
+/** Chosen by `--tags-filter`. */
+const tags = [
+  { name: 'long', description: 'on LocalStack it runs in `npm run test:long` alone' },
+  { name: 'sized', description: 'smaller on LocalStack, and of its full size there in `npm run test:long`' },
+  { name: 'seed', description: 'one of the tests of M1 to M9 that `npm run test:seed` runs' },
+];
+
 // Most tests of the single machine wait for something: three files at once do well on two cores. A deployment is one for all.
 const maxWorkers = process.env.MILLRACE_URL ? 1 : Math.max(3, availableParallelism() - 1);
 
-const deployment = { globalSetup: './test/support/e2e-setup.ts' };
+const deployment = {
+  globalSetup: './test/support/e2e-setup.ts',
+  // Functions of a deployment share the machine: more tests at once take longer in all.
+  maxConcurrency: process.env.MILLRACE_URL ? 3 : 5,
+};
 
 export default defineConfig({
   test: {
     maxWorkers,
+    tags,
     reporters: ['default', './test/support/scenario-reporter.ts', ...(json ? ['json'] : [])],
     ...(json ? { outputFile: { json } } : {}),
     projects: [

@@ -43,7 +43,10 @@ async function nextCommand(client: Millrace, type: BridgeCommand['type']): Promi
 
 // What is sent again comes after a minute or two: they wait side by side.
 describe.concurrent("a seller's bridge", () => {
-  it('M2 M3 publishes on Vinted what jobs ask for, by the command line', { timeout: TIMEOUT }, async () => {
+  it('M2 M3 publishes on Vinted what jobs ask for, by the command line', {
+    timeout: TIMEOUT,
+    tags: ['seed'],
+  }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;
     const bridge = startBridge(await tempFolder(), shop);
@@ -69,6 +72,7 @@ describe.concurrent("a seller's bridge", () => {
 
   it('M6 publishes once when two jobs of a product run at the same time, and two bridges do what they ask for', {
     timeout: TIMEOUT,
+    tags: ['long'],
   }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;
@@ -87,6 +91,7 @@ describe.concurrent("a seller's bridge", () => {
 
   it('M10 publishes once when a bridge is gone in the middle of a command, and another takes it up', {
     timeout: TIMEOUT,
+    tags: ['long'],
   }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;
@@ -109,7 +114,7 @@ describe.concurrent("a seller's bridge", () => {
     await stopBridge(second);
   });
 
-  it('M10 answers from its journal when its answer was lost', { timeout: TIMEOUT }, async () => {
+  it('M10 answers from its journal when its answer was lost', { timeout: TIMEOUT, tags: ['long'] }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;
     const folder = await tempFolder();
@@ -129,6 +134,7 @@ describe.concurrent("a seller's bridge", () => {
 
   it('fails the job with what the bridge says, and the retry sends the command again', {
     timeout: TIMEOUT,
+    tags: ['long'],
   }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;
@@ -146,6 +152,7 @@ describe.concurrent("a seller's bridge", () => {
 
   it('names a result that is refused, goes on, and a mended program’s counts at the retry', {
     timeout: TIMEOUT,
+    tags: ['long'],
   }, async () => {
     const shop = await openVinted();
     const { client } = shop.tenant;

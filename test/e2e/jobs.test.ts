@@ -103,7 +103,7 @@ describe('jobs', () => {
       return done.length > 0 ? true : undefined;
     });
     const cancelling = await client.jobs.cancel(job.id);
-    expect(['cancelling', 'cancelled']).toContain(cancelling.state);
+    expect([cancelling.state, typeof cancelling.cancelling_at]).toEqual(['cancelling', 'string']);
     const ended = await client.jobs.wait(job.id);
     expect(ended.state).toBe('cancelled');
     expect(ended.cancelled_at).toBeDefined();

@@ -7,14 +7,12 @@ import { type Job, Millrace, memoryStateStore, paginate } from '../../client/ind
 import { MIB } from '../../contract/limits.ts';
 import { lackOf } from '../support/capabilities.ts';
 import { startEmbeddedServer } from '../support/e2e-server.ts';
-import { makeBytes, newTenant, SLOWER, target, tempFolder } from '../support/e2e-world.ts';
+import { IS_FULL_SIZE, makeBytes, newTenant, SLOWER, target, tempFolder } from '../support/e2e-world.ts';
 
-/** In GB: 10 in a bench run. */
-const BIG_GB = Number(
-  /^(\d+)GB$/.exec(process.env.MILLRACE_BIG ?? '')?.[1] ?? (target.engine === 'embedded' ? 1 : 0.25),
-);
+/** In GB: 10 in a bench run and in `npm run test:long` on one machine. */
+const BIG_GB = Number(/^(\d+)GB$/.exec(process.env.MILLRACE_BIG ?? '')?.[1] ?? (IS_FULL_SIZE ? 1 : 0.25));
 
-it('U2 uploads a big file in bounded memory', { timeout: 900_000 }, async ({ task }) => {
+it('U2 uploads a big file in bounded memory', { timeout: 900_000, tags: ['sized'] }, async ({ task }) => {
   const { apiKey, client } = await newTenant();
   const path = join(await tempFolder(), 'big.bin');
   await writeFile(path, makeBytes(MIB, 2));
@@ -31,9 +29,9 @@ it('U2 uploads a big file in bounded memory', { timeout: 900_000 }, async ({ tas
   await client.files.delete(file.id, { permanent: true });
 });
 
-it('U11 takes 100 uploads at once, 20 of each client', { timeout: 120_000 * SLOWER }, async () => {
+it('U11 takes 100 uploads at once, 20 of each client', { timeout: 120_000 * SLOWER, tags: ['sized'] }, async () => {
   const { apiKey, client } = await newTenant();
-  const [clients, each, sizeBytes] = target.engine === 'embedded' ? [5, 20, MIB] : [2, 4, MIB / 4];
+  const [clients, each, sizeBytes] = IS_FULL_SIZE ? [5, 20, MIB] : [2, 4, MIB / 4];
   const uploads = Array.from({ length: clients }, (_, number) => {
     const one = new Millrace({ url: target.url, apiKey, state: memoryStateStore() });
     return Array.from({ length: each }, (_, at) =>

@@ -29,9 +29,13 @@ const PUBLISH = {
 // They wait for retries most of their time: so they wait together.
 describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketplace) => {
   const { operation, create, state, first } = PUBLISH[marketplace];
+  // On LocalStack all of M1 to M10 is for one marketplace.
+  const tags = marketplace === 'ebay' ? [] : ['long'];
+  const seed = marketplace === 'ebay' ? ['seed'] : ['long'];
 
   it('M1 has all of its tasks from its creation, by step_type and step_order, pending until their turn', {
     timeout: TIMEOUT,
+    tags: seed,
   }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     const { client } = tenant;
@@ -54,6 +58,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
 
   it('M2 M3 runs its tasks in order, and there is the one listing that was asked for', {
     timeout: TIMEOUT,
+    tags: ['seed'],
   }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     const { client } = tenant;
@@ -88,7 +93,10 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     );
   });
 
-  it('M5 retries from the task that failed: those before it are not run again', { timeout: TIMEOUT }, async () => {
+  it('M5 retries from the task that failed: those before it are not run again', {
+    timeout: TIMEOUT,
+    tags: seed,
+  }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     const { client } = tenant;
     await seller.setFaults({ operation, fate: 'status', status: 400 });
@@ -105,7 +113,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect(await callsOf(seller, create)).toBe(1);
   });
 
-  it('M6 publishes once when the answer of the marketplace was lost', { timeout: TIMEOUT }, async () => {
+  it('M6 publishes once when the answer of the marketplace was lost', { timeout: TIMEOUT, tags: seed }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     const { client } = tenant;
     await seller.setFaults(
@@ -119,7 +127,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect((await seller.data()).listings).toHaveLength(1);
   });
 
-  it('M6 finds the listing of a product that another job has published', { timeout: TIMEOUT }, async () => {
+  it('M6 finds the listing of a product that another job has published', { timeout: TIMEOUT, tags }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     const { client } = tenant;
     const input = { product_id: await product(1), account_id: accountId };
@@ -131,7 +139,10 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect([await callsOf(seller, create), await callsOf(seller, operation)]).toEqual([1, 1]);
   });
 
-  it('M6 publishes once when two jobs of a product run at the same time', { timeout: TIMEOUT }, async () => {
+  it('M6 publishes once when two jobs of a product run at the same time', {
+    timeout: TIMEOUT,
+    tags: seed,
+  }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     const { client } = tenant;
     // The first has asked whether there is a listing, and makes it a second later.
@@ -153,6 +164,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
 
   it('M10 renews a token that is refused, and fails when there is no new one until the credentials are renewed', {
     timeout: TIMEOUT,
+    tags,
   }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     const { client } = tenant;
@@ -173,7 +185,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect((await client.jobs.wait(refused.id)).state).toBe('completed');
   });
 
-  it('M10 asks once more with a new token, and then fails', { timeout: TIMEOUT }, async () => {
+  it('M10 asks once more with a new token, and then fails', { timeout: TIMEOUT, tags }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     await seller.setFaults({ operation, fate: 'status', status: 401, times: 9 });
     const input = { product_id: await product(1), account_id: accountId };
@@ -182,7 +194,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect([await callsOf(seller, operation), await callsOf(seller, `${marketplace}.token`)]).toEqual([2, 2]);
   });
 
-  it('M10 waits as Retry-After asks, and goes on in the same attempt', { timeout: TIMEOUT }, async () => {
+  it('M10 waits as Retry-After asks, and goes on in the same attempt', { timeout: TIMEOUT, tags }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     await seller.setFaults({ operation, fate: 'status', status: 429, retry_after: '1', times: 2 });
     const input = { product_id: await product(1), account_id: accountId };
@@ -192,9 +204,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect(Date.parse(job.completed_at ?? '') - Date.parse(job.started_at ?? '')).toBeGreaterThan(2_000);
   });
 
-  it('M10 tries again later what times out or fails with 500', {
-    timeout: TIMEOUT,
-  }, async () => {
+  it('M10 tries again later what times out or fails with 500', { timeout: TIMEOUT, tags }, async () => {
     const { tenant, seller, accountId, product } = await openShop(marketplace);
     await seller.setFaults({ operation, fate: 'hang', at: 1 }, { operation, fate: 'status', status: 500, at: 2 });
     const input = { product_id: await product(1), account_id: accountId };
@@ -205,7 +215,10 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
 });
 
 describe.concurrent('publishing', () => {
-  it('M7 goes on with the 8th of 10 tasks once the marketplace is mended', { timeout: TIMEOUT }, async () => {
+  it('M7 goes on with the 8th of 10 tasks once the marketplace is mended', {
+    timeout: TIMEOUT,
+    tags: ['seed'],
+  }, async () => {
     const { tenant, seller, accountId, product } = await openShop('ebay');
     const { client } = tenant;
     await seller.setFaults({ operation: 'ebay.createOffer', fate: 'status', status: 400, times: 100 });
@@ -226,6 +239,7 @@ describe.concurrent('publishing', () => {
 
   it('M8 fails for good after three retries of what never succeeds, and is a dead letter', {
     timeout: TIMEOUT,
+    tags: ['seed'],
   }, async () => {
     const { tenant, seller, accountId, product } = await openShop('ebay');
     const { client } = tenant;

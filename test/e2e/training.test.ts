@@ -9,6 +9,7 @@ import {
   call,
   completedOf,
   downloadArtifact,
+  IS_FULL_SIZE,
   newTenant,
   runCli,
   SLOWER,
@@ -37,19 +38,15 @@ async function untilCheckpoint(client: Millrace, { id }: Job, iteration: number)
   });
 }
 
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN;
-}
-
 /** Without when each was listed. */
 const lasting = (checkpoints: readonly Checkpoint[]) => checkpoints.map(({ age_seconds: _, ...rest }) => rest);
 
-describe('a job of training with its defaults', () => {
+describe('a job of training with its defaults', { tags: ['sized'] }, () => {
+  const iterations = IS_FULL_SIZE ? 30 : 10;
   const start = async () => {
     const { client } = await newTenant('training');
     const events: JobEvent[] = [];
-    const job = await client.jobs.run('training', {}, { onEvent: (event) => events.push(event) });
+    const job = await client.jobs.run('training', { iterations }, { onEvent: (event) => events.push(event) });
     return { client, job, events };
   };
   let started: ReturnType<typeof start> | undefined;
@@ -69,16 +66,16 @@ describe('a job of training with its defaults', () => {
     task.meta.figures = { mean_return, job_seconds: secondsBetween(job.started_at, job.completed_at) };
     expect(episodes).toBe(20);
     expect(mean_return).toBeGreaterThanOrEqual(475);
-    expect(policy.weights).toEqual(trainHere({}).weights);
+    expect(policy.weights).toEqual(trainHere({ iterations }).weights);
 
     const { mean_return: means = [] } = parseCurve(await downloadArtifact(client, job, 'learning-curve.csv'));
-    expect(means).toHaveLength(30);
+    expect(means).toHaveLength(iterations);
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
     expect(mean(means.slice(-5))).toBeGreaterThan(2 * mean(means.slice(0, 5)));
     expect(await downloadArtifact(client, job, 'learning-curve.svg')).toMatch(/^<svg /);
     const told = events.flatMap((event) => (event.type === 'job.progress' ? [event.progress.detail ?? {}] : []));
     expect(told.filter((detail) => means.includes(detail.mean_return ?? Number.NaN)).length).toBeGreaterThan(1);
-    expect(job.progress.detail).toEqual({ iterations: 30, mean_return: means.at(-1), evaluation_return: mean_return });
+    expect(job.progress.detail).toEqual({ iterations, mean_return: means.at(-1), evaluation_return: mean_return });
 
     const states = [
       [0, 0, 0.1, 0.2],
@@ -99,10 +96,12 @@ describe('a job of training with its defaults', () => {
   it('T2 has kept a checkpoint every 5 iterations', { timeout: 3 * TIMEOUT }, async () => {
     const { client, job } = await run();
     const checkpoints = await checkpointsOf(client, job);
-    expect(checkpoints.map(({ iteration }) => iteration)).toEqual([5, 10, 15, 20, 25, 30]);
+    expect(checkpoints.map(({ iteration }) => iteration)).toEqual(
+      [5, 10, 15, 20, 25, 30].filter((iteration) => iteration <= iterations),
+    );
     const times = checkpoints.map(({ created_at }) => created_at);
     expect(times).toEqual([...new Set(times)].sort());
-    expect(new Set(checkpoints.map(({ checksum_sha256 }) => checksum_sha256)).size).toBe(6);
+    expect(new Set(checkpoints.map(({ checksum_sha256 }) => checksum_sha256)).size).toBe(checkpoints.length);
     for (const { checksum_sha256, created_at, age_seconds, size_bytes } of checkpoints) {
       expect(checksum_sha256).toMatch(/^[0-9a-f]{64}$/);
       expect(Math.abs(age_seconds - (Date.now() - Date.parse(created_at)) / 1_000)).toBeLessThan(30);
@@ -111,22 +110,6 @@ describe('a job of training with its defaults', () => {
     const { checkpoint, checkpoint_age_seconds } = await client.jobs.get(job.id);
     expect(lasting(checkpoint ? [checkpoint] : [])).toEqual(lasting(checkpoints.slice(-1)));
     expect(checkpoint_age_seconds).toBeUndefined();
-  });
-
-  it('T4 has 8 trajectories at once done within 30 seconds', { timeout: 3 * TIMEOUT }, async ({ task }) => {
-    const { client, job } = await run();
-    const tasks = await tasksOf(client, job);
-    const ended = (step: string, item: number) =>
-      Date.parse(tasks.find((one) => one.step_type === step && one.item === item)?.ended_at ?? '');
-    // Counted from the end of what came before, so that the time to start them is in it.
-    const seconds = Array.from({ length: 30 }, (_, iteration) => {
-      const begun = iteration === 0 ? Date.parse(job.started_at ?? '') : ended('update', iteration - 1);
-      const ends = Array.from({ length: 8 }, (_, at) => ended('trajectory', iteration * 8 + at));
-      return (Math.max(...ends) - begun) / 1_000;
-    });
-    const training = (ended('update', 29) - Date.parse(job.started_at ?? '')) / 1_000;
-    task.meta.figures = { p95_seconds: quantile(seconds, 0.95), iterations_per_second: 30 / training };
-    expect(quantile(seconds, 0.95)).toBeLessThan(30);
   });
 });
 
@@ -163,36 +146,9 @@ describe('training', () => {
     for (const task of completedOf(before)) expect(tasks).toContainEqual(task);
   });
 
-  it('T5 answers for its state within 200 ms while 10 jobs run', { timeout: 3 * TIMEOUT }, async ({ task }) => {
+  it('T6 runs 12 jobs at once, each with its own right result', { timeout: 4 * TIMEOUT, tags: ['sized'] }, async () => {
     const { client } = await newTenant('training');
-    // A cloud in which all Lambdas share the machine's two cores would show how these are shared: there they wait.
-    const start = (seed: number) =>
-      target.engine === 'localstack'
-        ? client.jobs.create('drill', { items: 1, prepare_ms: 250_000 })
-        : client.jobs.create('training', { ...long, iterations: 200, trajectories: 4, pairs: 2, seed });
-    const jobs = await Promise.all(Array.from({ length: 10 }, (_, seed) => start(seed)));
-    onTestFinished(async () => {
-      await Promise.all(jobs.map(({ id }) => client.jobs.cancel(id)));
-      await Promise.all(jobs.map(({ id }) => client.jobs.wait(id)));
-    }, TIMEOUT);
-    await until('all of them run', async () => {
-      const now = await Promise.all(jobs.map(({ id }) => client.jobs.get(id)));
-      return now.every(({ state, progress }) => state === 'running' && progress.phase !== 'starting') || undefined;
-    });
-    const times: number[] = [];
-    for (let at = 0; at < 250; at += 1) {
-      const begun = performance.now();
-      const { state } = await client.jobs.get(jobs[at % jobs.length]?.id ?? '');
-      times.push(performance.now() - begun);
-      expect(state).toBe('running');
-    }
-    task.meta.figures = { p50_ms: quantile(times, 0.5), p95_ms: quantile(times, 0.95) };
-    expect(quantile(times, 0.95)).toBeLessThan(200);
-  });
-
-  it('T6 runs 12 jobs at once, each with its own right result', { timeout: 4 * TIMEOUT }, async () => {
-    const { client } = await newTenant('training');
-    const inputs = Array.from({ length: 12 }, (_, seed) => {
+    const inputs = Array.from({ length: IS_FULL_SIZE ? 12 : 4 }, (_, seed) => {
       return { seed, iterations: 5, trajectories: 2, pairs: 3, checkpoint_every: 2, hidden_units: seed };
     });
     const batched = async () => {

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { Job, Millrace } from '../../client/index.ts';
 import { newTenant, SLOWER } from '../support/e2e-world.ts';
 
-const TIMEOUT = 180_000 * SLOWER;
+const OPTIONS = { timeout: 180_000 * SLOWER, tags: ['long'] };
 
 async function runWide(client: Millrace, items: number, itemsPerTask = 1): Promise<Job> {
   const job = await client.jobs.run('wide', { items, items_per_task: itemsPerTask });
@@ -17,9 +17,7 @@ function msPerTask({ started_at = '', completed_at = '', progress }: Job): numbe
   return (Date.parse(completed_at) - Date.parse(started_at)) / progress.total_tasks;
 }
 
-it('M11 runs a job of 1,000 tasks, whose tasks take as long as those of one of 100', { timeout: TIMEOUT }, async ({
-  task,
-}) => {
+it('M11 runs a job of 1,000 tasks, whose tasks take as long as those of one of 100', OPTIONS, async ({ task }) => {
   const { client } = await newTenant();
   await runWide(client, 10);
   const hundred = msPerTask(await runWide(client, 100));
@@ -29,7 +27,7 @@ it('M11 runs a job of 1,000 tasks, whose tasks take as long as those of one of 1
   expect(thousand / hundred).toBeLessThan(5);
 });
 
-it('M11 runs a job of 10,000 items, some of them a task', { timeout: TIMEOUT }, async ({ task }) => {
+it('M11 runs a job of 10,000 items, some of them a task', OPTIONS, async ({ task }) => {
   const { client } = await newTenant();
   const job = await runWide(client, 10_000, 100);
   task.meta.figures = { seconds: (Date.parse(job.completed_at ?? '') - Date.parse(job.started_at ?? '')) / 1_000 };

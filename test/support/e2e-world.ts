@@ -14,6 +14,11 @@ import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 export const target = inject('target');
 /** Calls on LocalStack take a Docker container each, on few cores. */
 export const SLOWER = target.engine === 'embedded' ? 1 : 5;
+/** Whether tests have their full sizes: on LocalStack, whose functions share this machine, in `npm run test:long` alone. */
+export const IS_FULL_SIZE = target.engine !== 'localstack' || process.env.MILLRACE_LONG === '1';
+
+/** The command connects to this machine only, too. */
+const guard = { NODE_OPTIONS: process.env.NODE_OPTIONS };
 
 const BIN = fileURLToPath(new URL('../../cli/bin/millrace.js', import.meta.url));
 
@@ -162,7 +167,7 @@ export function startCli(
 ): RunningCli {
   const child = spawn(process.execPath, [BIN, '--json', ...args], {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder, MILLRACE_URL: url, MILLRACE_API_KEY: apiKey },
+    env: { ...guard, PATH: process.env.PATH, HOME: folder, MILLRACE_URL: url, MILLRACE_API_KEY: apiKey },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let [stdout, stderr] = ['', ''];

@@ -72,6 +72,14 @@ export async function makeFunctionsCrash(description: RegExp): Promise<void> {
   await set({ NODE_OPTIONS: `--import=data:text/javascript;base64,${hook}` });
 }
 
+/** Calls the deployed function whose description matches, and waits for its end. */
+export async function callFunction(description: RegExp): Promise<void> {
+  const found = (await listFunctions()).find((one) => description.test(one.Description));
+  if (!found) throw new Error(`no function is described as ${description}`);
+  const answer: { errorMessage?: string } | null = await callLambda('POST', `/${found.FunctionName}/invocations`, {});
+  if (answer?.errorMessage) throw new Error(`${found.FunctionName}: ${answer.errorMessage}`);
+}
+
 /** What the functions' logs tell of the processes that crashed for a tenant: which write each was at. */
 export async function crashesOf(tenantId: string): Promise<string[]> {
   const { logGroups } = await callLogs<{ logGroups: { logGroupName: string }[] }>('DescribeLogGroups', { limit: 50 });

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node';
 
 declare module 'vitest' {
@@ -8,19 +8,29 @@ declare module 'vitest' {
   }
 }
 
+interface Outcome {
+  readonly id: string;
+  readonly name: string;
+  readonly result: string;
+  readonly seconds: number;
+  readonly figures: Record<string, number>;
+}
+
 /** Those whose tests play the scenarios. */
 const PROJECTS: ReadonlySet<string> = new Set(['e2e', 'performance']);
 
-/** Writes what became of each scenario to test-results/scenarios-<engine>.json. */
+/** Writes what became of each scenario to test-results/scenarios-<engine>.json, of the long tests to …-<engine>-long.json. */
 export default class ScenarioReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
-    const scenarios = [];
+    const scenarios: Outcome[] = [];
     for (const module of modules) {
       if (!PROJECTS.has(module.project.name)) continue;
       for (const test of module.children.allTests()) {
         const [, ids, name] = /^((?:[UTMPO]\d+ )+)(.*)$/.exec(test.name) ?? [];
         if (!ids || !name) continue;
         const { state } = test.result();
+        // It is left to another run.
+        if (state === 'skipped' && test.options.tags?.some((tag) => tag === 'long' || tag === 'sized')) continue;
         const suites = suitesOf(test).map((suite) => `${suite}: `);
         const full = `${suites.join('')}${name}`;
         const outcome = {
@@ -36,9 +46,17 @@ export default class ScenarioReporter implements Reporter {
     if (scenarios.length === 0) return;
     mkdirSync('test-results', { recursive: true });
     const engine = process.env.MILLRACE_E2E ?? 'embedded';
-    scenarios.sort((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }));
-    writeFileSync(`test-results/scenarios-${engine}.json`, `${JSON.stringify(scenarios, null, 2)}\n`);
+    const file = `test-results/scenarios-${engine}${process.env.MILLRACE_LONG ? '-long' : ''}.json`;
+    const kept = process.env.MILLRACE_SECOND_TRY && existsSync(file) ? withoutThese(file, scenarios) : [];
+    const all = [...kept, ...scenarios].sort((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }));
+    writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`);
   }
+}
+
+/** The outcomes in a file that others do not replace. */
+function withoutThese(file: string, others: readonly Outcome[]): Outcome[] {
+  const before: Outcome[] = JSON.parse(readFileSync(file, 'utf8'));
+  return before.filter(({ id, name }) => !others.some((other) => other.id === id && other.name === name));
 }
 
 /** The names of the suites that a test is in, from the outermost. */
