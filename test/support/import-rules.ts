@@ -1,8 +1,8 @@
 import { builtinModules } from 'node:module';
 
-/** Allows the imports that it lists, and no other, to the files that it matches and no earlier rule matches. */
+/** Lists the only imports that files may have. */
 export interface ImportRule {
-  /** A glob of files. Its last segment apart, it names the rule's folder, which `./` in `imports` stands for. */
+  /** A glob. `./` in `imports` stands for the file's folder at the depth of this glob's last segment. */
   readonly files: string;
   /** Globs of files of this repository and of package names. */
   readonly imports: readonly string[];
@@ -10,17 +10,17 @@ export interface ImportRule {
   readonly rule: string;
 }
 
-/** What an `import()` of something else than a literal imports. */
+/** Stands for what an `import()` of anything but a literal imports. */
 export const COMPUTED = 'a computed path';
 
 const ZOD = 'zod/{mini,locales}';
 const AWS_PACKAGES = ['@aws-sdk/*', '@smithy/*'];
-/** The modules of Node, the database and the loader apart: those are named where they are allowed. */
+/** The modules of Node without the database and the loader, which are named where they are allowed. */
 const NODE = builtinModules
   .map((name) => `node:${name.replace(/^node:/, '')}`)
   .filter((name) => !['node:sqlite', 'node:module'].includes(name));
 
-/** What Lambdas may bundle: small packages that know no platform. */
+/** Small packages that know no platform. */
 const LIBRARIES = [ZOD, 'aws-jwt-verify/*', 'standardwebhooks', 'ulid', 'aws-lambda'];
 const RUNTIME = 'lambdas/runtime/**/!(aws-*|*.lambda).ts';
 const CONTEXT = ['./**', 'contract/**', 'platform/ports/**', RUNTIME, 'lambdas/*/public.ts', ...LIBRARIES, ...NODE];
@@ -37,7 +37,7 @@ const WORKFLOW = [
 const AWS_ADAPTERS = ['platform/aws/**', 'platform/system-clock.ts', ...AWS_PACKAGES];
 const CLIENT = ['client/!(index|browser).ts', 'client/{live,resources,upload}/**', 'contract/**', ZOD];
 
-/** The first rule that matches a file decides. A file that no rule matches may not be there. */
+/** The first rule that matches a file decides. */
 export const IMPORT_RULES: readonly ImportRule[] = [
   {
     files: 'cli/**',
@@ -76,7 +76,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   {
     files: 'lambdas/workflows/inference/**',
     imports: [...WORKFLOW, 'lambdas/workflows/training/{episode,policy}.ts'],
-    rule: 'a workflow imports contract, platform/ports, lambdas/jobs/public.ts and its own files; inference also what training says of policies and episodes',
+    rule: 'a workflow imports contract, platform/ports, lambdas/jobs/public.ts and its own files; inference also imports the episode and policy of training',
   },
   {
     files: 'lambdas/workflows/*/**',
@@ -167,10 +167,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
   { files: '{test,bench}/**', imports: ['**'], rule: 'tests and benchmarks import anything' },
 ];
 
-/**
- * Imports that no rule allows and that are there today, as globs of both ends. The check fails when none is left that an
- * entry matches: the list only gets shorter.
- */
+/** Imports that no rule allows and that exist today, as globs of both ends. The check fails for an entry without a match. */
 export const KNOWN_VIOLATIONS: readonly { readonly from: string; readonly to: string }[] = [
   // What entries share in a file that is no entry.
   { from: 'lambdas/*/aws-deps.ts', to: 'lambdas/runtime/aws-composition.ts' },

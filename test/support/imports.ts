@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { matchesGlob, posix } from 'node:path';
 import { parseSync, Visitor } from 'oxc-parser';
-import { COMPUTED, IMPORT_RULES, KNOWN_VIOLATIONS } from './import-rules.ts';
+import { COMPUTED, IMPORT_RULES, type ImportRule, KNOWN_VIOLATIONS } from './import-rules.ts';
 
 /** The text of each file by its path from the root. */
 export type Sources = ReadonlyMap<string, string>;
@@ -14,43 +14,45 @@ interface Import {
   readonly to: string;
 }
 
-/** Returns every TypeScript and JavaScript file of the repository that is written by hand. */
+/** Reads every TypeScript and JavaScript file of the repository, the fixtures apart. */
 export function readSources(root: string): Sources {
   const exclude = ['**/node_modules', '**/dist', 'test/fixtures'];
-  const files = globSync('*/**/*.{ts,tsx,js,mjs}', { cwd: root, exclude });
+  const files = globSync('*/**/*.?(c|m)[jt]s?(x)', { cwd: root, exclude });
   return new Map(files.sort().map((file) => [file, readFileSync(posix.join(root, file), 'utf8')]));
 }
 
-/** Returns a message for each import that no rule allows, each circle, and each known violation that is gone. */
+/**
+ * Returns a message for each file that no rule covers, each import that no rule allows, each import cycle, and each known
+ * violation that is no longer there.
+ */
 export function checkImports(sources: Sources, known = KNOWN_VIOLATIONS): string[] {
   const imports = [...sources].flatMap(([file, text]) => importsOf(file, text));
-  const isKnown = (one: Import) =>
-    known.filter(({ from, to }) => matchesGlob(one.from, from) && matchesGlob(one.to, to));
-  const forbidden = imports.flatMap((one) => {
-    const rule = brokenRule(one);
-    return rule === undefined ? [] : [{ one, message: `${one.from}:${one.line} imports ${one.to}: ${rule}` }];
-  });
-  const needed = new Set(forbidden.flatMap(({ one }) => isKnown(one)));
+  const forbidden = imports.filter((one) => !isAllowed(one));
+  const isOf = (one: Import) => (violation: (typeof known)[number]) =>
+    matchesGlob(one.from, violation.from) && matchesGlob(one.to, violation.to);
   return [
-    ...forbidden.filter(({ one }) => isKnown(one).length === 0).map(({ message }) => message),
+    ...[...sources.keys()]
+      .filter((file) => !ruleOf(file))
+      .map((file) => `${file}: no rule in test/support/import-rules.ts covers this file`),
+    ...forbidden
+      .filter((one) => !known.some(isOf(one)))
+      .map((one) => `${one.from}:${one.line} imports ${one.to}: ${ruleOf(one.from)?.rule}`),
     ...known
-      .filter((violation) => !needed.has(violation))
-      .map(
-        ({ from, to }) =>
-          `${from} imports ${to} no more: remove this known violation from test/support/import-rules.ts`,
-      ),
-    ...circlesIn(imports),
+      .filter((violation) => !forbidden.some((one) => isOf(one)(violation)))
+      .map(({ from, to }) => `${from} imports ${to}: remove this from the known violations, it no longer happens`),
+    ...cyclesIn(imports).map((files) => `import cycle: ${files.join(' → ')}`),
   ];
 }
 
-function brokenRule({ from, to }: Import): string | undefined {
-  const found = IMPORT_RULES.find(({ files }) => matchesGlob(from, files));
-  if (!found) return 'no rule in test/support/import-rules.ts covers this file';
-  const folder = from.split('/').slice(0, found.files.split('/').length - 1);
-  const allowed = found.imports.some((glob) =>
-    matchesGlob(to, glob.startsWith('./') ? posix.join(...folder, glob) : glob),
-  );
-  return allowed ? undefined : found.rule;
+function ruleOf(file: string): ImportRule | undefined {
+  return IMPORT_RULES.find(({ files }) => matchesGlob(file, files));
+}
+
+function isAllowed({ from, to }: Import): boolean {
+  const rule = ruleOf(from);
+  if (!rule) return true;
+  const folder = from.split('/').slice(0, rule.files.split('/').length - 1);
+  return rule.imports.some((glob) => matchesGlob(to, glob.startsWith('./') ? posix.join(...folder, glob) : glob));
 }
 
 function importsOf(file: string, text: string): Import[] {
@@ -75,18 +77,18 @@ function importsOf(file: string, text: string): Import[] {
   return lines.filter((one, at) => lines.findIndex(({ to, line }) => to === one.to && line === one.line) === at);
 }
 
-/** Finds circles by going depth first: an import of a file that is still being visited closes one. */
-function circlesIn(imports: readonly Import[]): string[] {
-  const next = Map.groupBy(imports, ({ from }) => from);
+/** Goes depth first: an import of a file that is still being visited closes a cycle. */
+function cyclesIn(imports: readonly Import[]): string[][] {
+  const importsByFile = Map.groupBy(imports, ({ from }) => from);
   const done = new Set<string>();
-  const circles: string[] = [];
+  const cycles: string[][] = [];
   const visit = (file: string, path: readonly string[]) => {
     const start = path.indexOf(file);
-    if (start >= 0) circles.push(`a circle of imports: ${[...path.slice(start), file].join(' → ')}`);
+    if (start >= 0) cycles.push([...path.slice(start), file]);
     if (start >= 0 || done.has(file)) return;
-    for (const to of new Set(next.get(file)?.map((one) => one.to))) visit(to, [...path, file]);
+    for (const to of new Set(importsByFile.get(file)?.map((one) => one.to))) visit(to, [...path, file]);
     done.add(file);
   };
-  for (const file of next.keys()) visit(file, []);
-  return circles;
+  for (const file of importsByFile.keys()) visit(file, []);
+  return cycles;
 }
