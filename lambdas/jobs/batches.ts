@@ -3,6 +3,7 @@ import type { BatchId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { MAX_BATCH_BYTES, MAX_BATCH_JOBS, MIB } from '../../contract/limits.ts';
+import { readObject } from '../../platform/ports/read-object.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { findPage } from '../runtime/listing.ts';
@@ -80,9 +81,7 @@ async function readList(deps: JobsDeps, tenantId: TenantId, { file_id }: CreateB
     const message = `file_id: the file has ${file.size_bytes} bytes; ${MAX_BATCH_BYTES / MIB} MiB are allowed`;
     throw new DomainError('InputDataError', message, { field: 'file_id' });
   }
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await deps.objects.read(file.object_key)) chunks.push(chunk);
-  const lines = Buffer.concat(chunks).toString('utf8').split('\n');
+  const lines = (await readObject(deps.objects, file.object_key)).toString('utf8').split('\n');
   const jobs = lines.map((line) => line.trim()).filter((line) => line !== '');
   if (jobs.length === 0 || jobs.length > MAX_BATCH_JOBS) {
     const message = `file_id: the file lists ${jobs.length} jobs; a batch has 1 to ${MAX_BATCH_JOBS}`;

@@ -4,6 +4,7 @@ import type { BusEvent } from '../../contract/events.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
 import type { Change, ChangeConsumer, Item, Value } from '../../platform/ports/table.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import type { JobsDeps } from './deps.ts';
 import { dispatch } from './dispatch.ts';
 import {
@@ -132,7 +133,7 @@ export async function tellLateProgress(deps: JobsDeps, tenantId: TenantId, jobId
     type: 'job.progress',
     time: now.toISOString(),
     progress,
-    ttl: ttlOf(now),
+    ttl: ttlAfter(now, EVENT_LIFETIME_SECONDS),
     ...inBatch(known.batch_id),
   };
   const item = { ...known, ...progressKey(tenantId, jobId), last_event: seq, progress_at: now.getTime() };
@@ -161,7 +162,7 @@ function inOrder(events: readonly EventToTell[], lastBefore: string | undefined)
 
 /** Undefined if there is nothing to count or tell in these changes. */
 function digest(before: ProgressRecord | undefined, changes: readonly Change[], now: Date): News | undefined {
-  const ttl = ttlOf(now);
+  const ttl = ttlAfter(now, EVENT_LIFETIME_SECONDS);
   const events: EventToTell[] = [];
   const busEvents: BusEvent[] = [];
   const detail: Record<string, number> = { ...before?.detail };
@@ -238,10 +239,6 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
     events,
     busEvents,
   };
-}
-
-function ttlOf(now: Date): number {
-  return Math.floor(now.getTime() / 1_000) + EVENT_LIFETIME_SECONDS;
 }
 
 function stateTime(job: JobRecord): string {

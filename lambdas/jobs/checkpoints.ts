@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { DomainError } from '../../contract/errors.ts';
 import { KIB, MAX_CHECKPOINT_BYTES, MIB } from '../../contract/limits.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
+import { readObject } from '../../platform/ports/read-object.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import type { TaskDeps } from './guard-run.ts';
 import type { CheckpointRecord, StoredCheckpoint } from './records.ts';
@@ -87,12 +88,6 @@ export async function readCheckpoint(
   if (bytes && sha256(bytes) === wanted) return JSON.parse(bytes.toString()) as Value;
   log.error('checkpoint is damaged', { object_key });
   return undefined;
-}
-
-async function readObject(objects: ObjectStore, key: string): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await objects.read(key)) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 function sha256(bytes: Uint8Array): string {

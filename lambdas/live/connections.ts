@@ -1,6 +1,7 @@
 import { DomainError } from '../../contract/errors.ts';
 import type { Scope } from '../../contract/keys.ts';
 import { CLOSE_EXPIRED, CREDENTIAL_PROTOCOL } from '../../contract/live.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import type { Authenticate } from '../runtime/api.ts';
 import type { LiveDeps } from './deps.ts';
 import {
@@ -45,7 +46,10 @@ export async function openConnection(
     until,
     subscriptions: 0,
   };
-  await connections.write({ op: 'put', item: { ...connectionKey(connectionId), ...connection, ttl: ttlOf(until) } });
+  await connections.write({
+    op: 'put',
+    item: { ...connectionKey(connectionId), ...connection, ttl: ttlAfter(until, TTL_SECONDS) },
+  });
 }
 
 /** The connection, unless it is not known or its time is over: then it is closed. */
@@ -98,7 +102,7 @@ export async function addSubscription(
   topic: string,
 ): Promise<void> {
   const subscription: SubscriptionRecord = { tenant_id, topic, connection_id: connectionId, until };
-  const row = { ...subscription, ttl: ttlOf(until) };
+  const row = { ...subscription, ttl: ttlAfter(until, TTL_SECONDS) };
   const result = await connections.transact([
     { op: 'put', item: { ...row, ...ofConnectionKey(connectionId, topic) }, unlessExists: true },
     { op: 'put', item: { ...row, ...ofTopicKey(subscription) } },
@@ -130,8 +134,4 @@ export async function removeSubscription(
 export function checkScopes({ scopes }: ConnectionRecord, needed: readonly Scope[]): void {
   const lacking = needed.find((scope) => !scopes.includes(scope));
   if (lacking) throw new DomainError('ForbiddenError', `the credential lacks the scope ${lacking}`);
-}
-
-function ttlOf(until: number): number {
-  return Math.floor(until / 1_000) + TTL_SECONDS;
 }

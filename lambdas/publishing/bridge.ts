@@ -12,6 +12,7 @@ import {
   type ProductId,
 } from '../../contract/publishing.ts';
 import type { Item, Table, Value } from '../../platform/ports/table.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import { eachItem } from '../runtime/listing.ts';
 import { longPoll } from '../runtime/long-poll.ts';
 import { problemsOf, validationError } from '../runtime/validation.ts';
@@ -77,7 +78,7 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
       begun_at: now.toISOString(),
       created_at: now.toISOString(),
     };
-    const item = { ...key, ...record, ttl: ttlOf(now) } as unknown as Item;
+    const item = { ...key, ...record, ttl: ttlAfter(now, KEPT_SECONDS) } as unknown as Item;
     await table.write({ op: 'put', item, unlessExists: true });
     throw waiting(commandId);
   }
@@ -103,10 +104,6 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
   throw waiting(commandId);
 }
 
-function ttlOf(now: Date): number {
-  return Math.floor(now.getTime() / 1_000) + KEPT_SECONDS;
-}
-
 function waiting(commandId: CommandId): DomainError {
   return new DomainError('TaskWaitingError', `${commandId} waits for a bridge`);
 }
@@ -129,7 +126,7 @@ export async function queueCommands(
   for (const { command_id, account_id, state, cursor: before } of items.map(asCommand)) {
     if (state !== 'open') continue;
     const cursor = clock.newId();
-    const ttl = ttlOf(clock.now());
+    const ttl = ttlAfter(clock.now(), KEPT_SECONDS);
     const moved = await table.transact([
       { op: 'update', key: commandKey(tenantId, command_id), if: { state: 'open' }, set: { token, cursor } },
       { op: 'put', item: { pk: queuePk(tenantId), sk: cursor, command_id, account_id, ttl } },

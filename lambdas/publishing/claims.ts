@@ -1,4 +1,5 @@
 import { DomainError } from '../../contract/errors.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import type { PublishingServices } from './deps.ts';
 import { type Listing, listingKey } from './records.ts';
 
@@ -24,7 +25,7 @@ export async function claimListing(
   const key = listingKey(listing);
   const now = clock.now().getTime();
   const until = now + CLAIM_MS;
-  const item = { ...key, holder, until, ttl: Math.ceil(until / 1_000), ...(claim !== undefined && { claim }) };
+  const item = { ...key, holder, until, ttl: ttlAfter(until), ...(claim !== undefined && { claim }) };
   const found = (await table.get(key)) as { holder: string; until: number; claim?: string } | undefined;
   if (!found) return (await table.write({ op: 'put', item, unlessExists: true })).ok;
   const { until: end, ...before } = found;

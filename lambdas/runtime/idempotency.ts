@@ -3,6 +3,7 @@ import type { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Table, Write } from '../../platform/ports/table.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 
 /** As the contract promises of `Idempotency-Key`. */
 const IDEMPOTENCY_SECONDS = 7 * 24 * 3_600;
@@ -31,15 +32,15 @@ export async function findRequest(
 ): Promise<EarlierRequest> {
   const row = { pk: `T#${tenantId}#K#${key}`, sk: `KEY#${idField}` };
   const requestHash = hashOf(body);
-  const nowSeconds = Math.floor(clock.now().getTime() / 1_000);
+  const now = clock.now();
   const found = await table.get(row);
   const claim = (id: string): Write => ({
     op: 'put',
-    item: { ...row, [idField]: id, request_hash: requestHash, ttl: nowSeconds + IDEMPOTENCY_SECONDS },
+    item: { ...row, [idField]: id, request_hash: requestHash, ttl: ttlAfter(now, IDEMPOTENCY_SECONDS) },
     ...(found ? { if: { [idField]: String(found[idField]) } } : { unlessExists: true }),
   });
   // Items outlive their ttl for a while.
-  if (!found || Number(found.ttl) <= nowSeconds) return { id: undefined, claim };
+  if (!found || Number(found.ttl) * 1_000 <= now.getTime()) return { id: undefined, claim };
   if (found.request_hash !== requestHash) {
     throw new DomainError('IdempotencyConflictError', 'this idempotency key was used with another request', {
       [idField]: found[idField],

@@ -1,5 +1,6 @@
 import { DomainError, type ErrorCode } from '../../contract/errors.ts';
 import type { ObjectHead } from '../../platform/ports/object-store.ts';
+import { readObject } from '../../platform/ports/read-object.ts';
 import { tryCleanUp } from './clean-up.ts';
 import type { UploadsDeps } from './deps.ts';
 import { moveUpload } from './move-upload.ts';
@@ -59,9 +60,7 @@ async function makeObject({ objects }: UploadsDeps, upload: UploadRecord): Promi
 
 async function readBeginning({ objects }: UploadsDeps, key: string): Promise<Buffer | undefined> {
   try {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of await objects.read(key, { start: 0, end: SNIFFED_BYTES })) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return await readObject(objects, key, { start: 0, end: SNIFFED_BYTES });
   } catch (error) {
     if (error instanceof DomainError && error.code === 'FileNotFoundError') return undefined;
     throw error;

@@ -1,5 +1,7 @@
+import { ENDED_SESSION_SECONDS } from '../../contract/limits.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import type { UploadsDeps } from './deps.ts';
-import { multipartOf, ttlOfEnded, type UploadRecord, uploadKey } from './records.ts';
+import { multipartOf, type UploadRecord, uploadKey } from './records.ts';
 import { freeBytes } from './usage.ts';
 
 /**
@@ -16,7 +18,7 @@ export async function cleanUp({ table, objects, clock }: UploadsDeps, upload: Up
       op: 'update',
       key: uploadKey(upload.tenant_id, upload.upload_id),
       if: { state: upload.state, g2pk: { present: true } },
-      set: { ttl: ttlOfEnded(clock.now()) },
+      set: { ttl: ttlAfter(clock.now(), ENDED_SESSION_SECONDS) },
       remove: ['g2pk', 'g2sk'],
     },
     freeBytes(upload),

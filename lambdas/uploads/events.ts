@@ -2,6 +2,7 @@ import type { TenantId, UploadId } from '../../contract/common.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
 import type { UploadEvent } from '../../contract/uploads.ts';
 import type { Change, Item, Key, Table } from '../../platform/ports/table.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import { longPoll } from '../runtime/long-poll.ts';
 import { asUpload, readUpload, UPLOAD_SK, type UploadRecord, uploadKey } from './records.ts';
 import { hasEnded } from './transitions.ts';
@@ -31,7 +32,7 @@ export function uploadEventItem({ key, before, after }: Change, now: Date): Item
     ...(before ? { previous: asUpload(before).state } : {}),
     ...(file_id ? { file_id } : {}),
     ...(error ? { error } : {}),
-    ttl: Math.floor(now.getTime() / 1_000) + EVENT_LIFETIME_SECONDS,
+    ttl: ttlAfter(now, EVENT_LIFETIME_SECONDS),
   };
 }
 

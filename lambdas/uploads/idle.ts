@@ -1,13 +1,14 @@
 import type { TenantId } from '../../contract/common.ts';
 import { GIB, S3_USD_PER_GIB_MONTH } from '../../contract/limits.ts';
 import type { Orphaned } from '../../contract/uploads.ts';
+import { mapAtMost } from '../../platform/ports/map-at-most.ts';
 import { listNewest } from '../runtime/listing.ts';
 import type { UploadsDeps } from './deps.ts';
 import { asUpload, multipartOf, type UploadRecord, uploadListPk } from './records.ts';
 
 /** Sessions whose parts one call lists: each takes a request for every 1,000 parts, which must not last. */
 const MAX_LOOKED_AT = 50;
-const AT_ONCE = 10;
+export const AT_ONCE = 10;
 
 export interface IdleUpload {
   readonly upload: UploadRecord;
@@ -27,7 +28,7 @@ export async function listIdle(
   const isOld = ({ state, created_at }: UploadRecord) => state === 'open' && Date.parse(created_at) <= before.getTime();
   const list = { pk: uploadListPk(tenantId), asked, parse: asUpload };
   const { items, next } = await listNewest(deps.table, list, isOld);
-  const found = await tenAtOnce(items, (upload) => findIdle(deps, upload, before));
+  const found = await mapAtMost(AT_ONCE, items, (upload) => findIdle(deps, upload, before));
   return { items: found.filter((each) => each !== undefined), next };
 }
 
@@ -56,16 +57,4 @@ export function orphaned(sessions: number, bytes: number): Orphaned {
   const usd = (bytes / GIB) * S3_USD_PER_GIB_MONTH;
   // To a hundredth of a cent.
   return { sessions, bytes, usd_per_month: Math.round(usd * 1e4) / 1e4 };
-}
-
-/** Does something for each item, for ten at the same time. */
-export async function tenAtOnce<Item, Result>(
-  items: readonly Item[],
-  run: (item: Item) => Promise<Result>,
-): Promise<Result[]> {
-  const results: Result[] = [];
-  for (let at = 0; at < items.length; at += AT_ONCE) {
-    results.push(...(await Promise.all(items.slice(at, at + AT_ONCE).map(run))));
-  }
-  return results;
 }

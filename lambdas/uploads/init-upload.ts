@@ -4,6 +4,7 @@ import { MAX_FILE_SIZE_BYTES, MAX_PARTS, UPLOAD_LIFETIME_SECONDS } from '../../c
 import { choosePartSize, countParts } from '../../contract/part-plan.ts';
 import type { InitUpload, PartToSign, SignedPart, UploadWithParts } from '../../contract/uploads.ts';
 import type { Item, Write } from '../../platform/ports/table.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import { findRequest, nextTry } from '../runtime/idempotency.ts';
 import { validationError } from '../runtime/validation.ts';
 import type { UploadsApiDeps, UploadsDeps } from './deps.ts';
@@ -108,7 +109,7 @@ async function findPrint(
   const found = await table.get(row);
   const upload = found && (await readUpload(table, tenantId, String(found.upload_id)));
   const usable = upload?.state === 'open' && Date.parse(upload.expires_at) > clock.now().getTime();
-  const ttl = Math.floor(clock.now().getTime() / 1_000) + UPLOAD_LIFETIME_SECONDS;
+  const ttl = ttlAfter(clock.now(), UPLOAD_LIFETIME_SECONDS);
   const claim = (uploadId: UploadId): Write => ({
     op: 'put',
     item: { ...row, upload_id: uploadId, ttl },

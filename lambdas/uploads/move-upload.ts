@@ -1,7 +1,9 @@
+import { ENDED_SESSION_SECONDS } from '../../contract/limits.ts';
 import type { UploadState } from '../../contract/uploads.ts';
 import type { Value, Write } from '../../platform/ports/table.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import type { UploadsDeps } from './deps.ts';
-import { asUpload, dueIndex, ttlOfEnded, type UploadRecord, uploadKey } from './records.ts';
+import { asUpload, dueIndex, type UploadRecord, uploadKey } from './records.ts';
 import { hasEnded, nextState, type Transition } from './transitions.ts';
 import { endSession } from './usage.ts';
 
@@ -34,7 +36,7 @@ export async function moveUpload(
   if (to === 'completing')
     Object.assign(set, { completions: completions + 1, completing_at: clock.now().toISOString() });
   if (due) Object.assign(set, dueIndex(upload_id, due));
-  else set.ttl = ttlOfEnded(clock.now());
+  else set.ttl = ttlAfter(clock.now(), ENDED_SESSION_SECONDS);
   const remove = due ? [] : ['g2pk', 'g2sk'];
   if (to === 'open') remove.push('parts_digest', 'expected_checksum');
   const update: Write = { op: 'update', key: uploadKey(tenant_id, upload_id), if: { state, completions }, set, remove };

@@ -1,5 +1,4 @@
 import { type FileId, TenantId, UploadId } from '../../contract/common.ts';
-import { ENDED_SESSION_SECONDS } from '../../contract/limits.ts';
 import type { File, Integrity, UploadState } from '../../contract/uploads.ts';
 import type { MultipartKey } from '../../platform/ports/object-store.ts';
 import type { Item, Key, Table } from '../../platform/ports/table.ts';
@@ -92,11 +91,6 @@ export function dueIndex(id: string, due: Date): { g2pk: string; g2sk: string } 
 
 export function isDue({ g2sk }: Item, now: Date): boolean {
   return typeof g2sk === 'string' && Number(g2sk.slice(0, 15)) <= now.getTime();
-}
-
-/** When the record of a session that ends now is no longer kept. */
-export function ttlOfEnded(now: Date): number {
-  return Math.floor(now.getTime() / 1_000) + ENDED_SESSION_SECONDS;
 }
 
 /** Whether a session's record is there only because expired items are deleted some time later. */

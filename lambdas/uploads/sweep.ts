@@ -1,11 +1,12 @@
 import type { Orphaned } from '../../contract/uploads.ts';
+import { mapAtMost } from '../../platform/ports/map-at-most.ts';
 import type { MultipartKey } from '../../platform/ports/object-store.ts';
 import type { Item } from '../../platform/ports/table.ts';
 import { carryThrough } from './carry-through.ts';
 import { cleanUp } from './clean-up.ts';
 import type { UploadsDeps } from './deps.ts';
 import { purgeFile } from './files.ts';
-import { findIdle, type IdleUpload, orphaned, tenAtOnce } from './idle.ts';
+import { AT_ONCE, findIdle, type IdleUpload, orphaned } from './idle.ts';
 import { moveUpload } from './move-upload.ts';
 import {
   asFile,
@@ -129,7 +130,7 @@ async function searchMultiparts(deps: UploadsDeps, report: SweepReport): Promise
   for (let pages = 0; pages < ORPHAN_PAGES; pages += 1) {
     const page = await objects.listMultiparts({ prefix: 'tenant/', ...(cursor ? { cursor } : {}) });
     const old = page.items.filter(({ createdAt }) => now - createdAt.getTime() >= ORPHAN_AGE_MS);
-    const found = await tenAtOnce(old, (multipart) => lookAtMultipart(deps, report, multipart));
+    const found = await mapAtMost(AT_ONCE, old, (multipart) => lookAtMultipart(deps, report, multipart));
     for (const idle of found) {
       sessions += Number(idle !== undefined);
       bytes += idle?.receivedBytes ?? 0;

@@ -4,6 +4,7 @@ import type { LiveEvent } from '../../contract/live.ts';
 import { WebhookEvent } from '../../contract/webhooks.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Item, Table } from '../../platform/ports/table.ts';
+import { ttlAfter } from '../../platform/ports/ttl.ts';
 import {
   asWebhook,
   type DeliveryRecord,
@@ -68,6 +69,6 @@ function newDelivery({ tenant_id, webhook_id }: WebhookRecord, type: WebhookEven
     ...dueIndex(delivery_id, now.getTime()),
     g1pk: deliveriesPk(tenant_id, webhook_id),
     g1sk: `${delivery.created_at}#${delivery_id}`,
-    ttl: Math.floor(now.getTime() / 1_000) + DELIVERY_LIFETIME_SECONDS,
+    ttl: ttlAfter(now, DELIVERY_LIFETIME_SECONDS),
   };
 }

@@ -1,6 +1,7 @@
 import type { DeliveryAttempt } from '../../contract/webhooks.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
+import { mapAtMost } from '../../platform/ports/map-at-most.ts';
 import type { Secrets } from '../../platform/ports/secrets.ts';
 import type { ChangeConsumer, Table, Value, Write } from '../../platform/ports/table.ts';
 import { postSafely } from './post-safely.ts';
@@ -59,7 +60,7 @@ export function sendNew(deps: WebhookDeps): ChangeConsumer {
       const delivery = after && key.sk.startsWith(DELIVERY) ? asDelivery(after) : undefined;
       return delivery?.state === 'pending' && delivery.tries === 0 ? [delivery] : [];
     });
-    await inParallel(fresh, async (delivery) => {
+    await mapAtMost(AT_ONCE, fresh, async (delivery) => {
       const webhook = await readWebhook(deps.table, delivery.tenant_id, delivery.webhook_id);
       if (webhook?.failing_since === undefined) await attempt(deps, delivery, webhook);
     });
@@ -73,19 +74,11 @@ export async function sendDue(deps: WebhookDeps): Promise<void> {
   for (let shard = 0; shard < DUE_SHARDS; shard += 1) {
     const { items } = await deps.table.query({ pk: duePk(shard), index: 'g2', limit: DUE_PAGE });
     const due = items.map(asDelivery).filter(({ due_at = now }) => due_at <= now);
-    await inParallel(due, async (delivery) => {
+    await mapAtMost(AT_ONCE, due, async (delivery) => {
       const webhook = await readWebhook(deps.table, delivery.tenant_id, delivery.webhook_id);
       await attempt(deps, delivery, webhook);
     });
   }
-}
-
-async function inParallel<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
-  const left = [...items];
-  const worker = async () => {
-    for (let item = left.shift(); item !== undefined; item = left.shift()) await run(item);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
 /** One attempt by one runner: the claim is on the number of tries as it was read. */

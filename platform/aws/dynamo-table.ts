@@ -20,6 +20,7 @@ import { backoffMs } from '../../contract/backoff.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { conditionsHold } from '../ports/conditions.ts';
 import { cursorAfter, startOf } from '../ports/cursor.ts';
+import { mapAtMost } from '../ports/map-at-most.ts';
 import type { Item, Key, Page, Query, Table, TransactResult, Write, WriteResult } from '../ports/table.ts';
 import { checkItem, checkKey, checkQuery, checkTransaction, checkWrite } from '../ports/table-bounds.ts';
 import { Operands, transactItemOf } from './dynamo-expressions.ts';
@@ -108,12 +109,10 @@ export class DynamoTable implements Table {
     for (const item of items) checkItem(item);
     // A request may not name an item twice.
     const different = [...new Map(items.map((item) => [JSON.stringify([item.pk, item.sk]), item])).values()];
-    for (let i = 0; i < different.length; i += MAX_BATCH_ITEMS * BATCHES_AT_ONCE) {
-      const batches = Array.from({ length: BATCHES_AT_ONCE }, (_, n) => i + n * MAX_BATCH_ITEMS)
-        .map((first) => different.slice(first, first + MAX_BATCH_ITEMS))
-        .filter((batch) => batch.length > 0);
-      await Promise.all(batches.map((batch) => this.#putBatch(batch)));
-    }
+    const batches = Array.from({ length: Math.ceil(different.length / MAX_BATCH_ITEMS) }, (_, n) =>
+      different.slice(n * MAX_BATCH_ITEMS, (n + 1) * MAX_BATCH_ITEMS),
+    );
+    await mapAtMost(BATCHES_AT_ONCE, batches, (batch) => this.#putBatch(batch));
   }
 
   async #putBatch(items: readonly Item[]): Promise<void> {

@@ -1,4 +1,5 @@
 import { ExecutionError, StateMachine, type StateMachineDefinition } from 'aws-local-stepfunctions';
+import { mapAtMost } from '../ports/map-at-most.ts';
 import type { Value } from '../ports/table.ts';
 import { MAX_STATE_BYTES } from '../ports/workflow-bounds.ts';
 import { MAX_TIMER_MS } from './max-timer.ts';
@@ -223,19 +224,13 @@ async function runEach<T>(
 ): Promise<Value> {
   const failed = new AbortController();
   const signal = AbortSignal.any([run.signal, failed.signal]);
-  const results: Value[] = [];
-  const queue = items.entries();
-  const work = async () => {
-    for (const [index, item] of queue) {
-      if (signal.aborted) return;
-      try {
-        results[index] = await runOne(item, index, { ...run, signal });
-      } catch (error) {
-        failed.abort(error);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, work));
+  const results = await mapAtMost(concurrency, items, async (item, index) => {
+    signal.throwIfAborted();
+    return runOne(item, index, { ...run, signal }).catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    });
+  });
   signal.throwIfAborted();
   return results;
 }

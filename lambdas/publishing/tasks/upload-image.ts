@@ -1,5 +1,6 @@
 import * as z from 'zod/mini';
 import type { FileRef } from '../../../contract/jobs.ts';
+import { readObject } from '../../../platform/ports/read-object.ts';
 import { defineListingTask, type PublishingContext } from '../listing-task.ts';
 
 const Draft = z.object({ draft: z.string() });
@@ -13,7 +14,5 @@ export const task = defineListingTask('upload_images', async (ctx, connector) =>
 });
 
 async function readBytes({ objects }: PublishingContext, { object_key }: FileRef): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await objects.read(object_key)) chunks.push(chunk);
-  return new Uint8Array(Buffer.concat(chunks));
+  return readObject(objects, object_key);
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-web/wasm';
 import { DomainError } from '../../../contract/errors.ts';
+import { readObject } from '../../../platform/ports/read-object.ts';
 import type { TaskContext } from '../../jobs/public.ts';
 import { BUILT_IN_MODEL } from './built-in-model.ts';
 import { createPolicyModel } from './policy-model.ts';
@@ -23,7 +24,7 @@ export function loadModel(ctx: TaskContext<unknown>, features: number): Promise<
     // Nobody scores with it any more: a thread and a Lambda run one task at a time.
     loaded?.model.then((model) => model.release()).catch(() => undefined);
     const model = file
-      ? readObject(ctx, file.object_key, file.size_bytes).then((bytes) => createModel(file.name, bytes, features))
+      ? readModel(ctx, file.object_key, file.size_bytes).then((bytes) => createModel(file.name, bytes, features))
       : createModel('built-in logistic regression', Buffer.from(BUILT_IN_MODEL, 'base64'), features);
     const entry = { key, model };
     model.catch(() => {
@@ -34,15 +35,13 @@ export function loadModel(ctx: TaskContext<unknown>, features: number): Promise<
   return loaded.model;
 }
 
-async function readObject(ctx: TaskContext<unknown>, key: string, sizeBytes: number): Promise<Uint8Array> {
+async function readModel(ctx: TaskContext<unknown>, key: string, sizeBytes: number): Promise<Uint8Array> {
   if (sizeBytes > MAX_MODEL_BYTES) {
     throw new DomainError('InputDataError', `a model has at most ${MAX_MODEL_BYTES} bytes; this one has ${sizeBytes}`, {
       field: 'model_file_id',
     });
   }
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of await ctx.objects.read(key)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return readObject(ctx.objects, key);
 }
 
 async function startRuntime(): Promise<void> {

@@ -5,6 +5,7 @@ import { DomainError } from '../../../contract/errors.ts';
 import type { FileRef } from '../../../contract/jobs.ts';
 import { MAX_TASKS_PER_MAP } from '../../../contract/limits.ts';
 import { type InferenceInput, inference } from '../../../contract/workflows/inference.ts';
+import { readObject } from '../../../platform/ports/read-object.ts';
 import type { TaskContext } from '../../jobs/public.ts';
 import { defineTask } from '../../jobs/public.ts';
 import { countNewlines, LineSplitter, MAX_LINE_BYTES, readLines } from './lines.ts';
@@ -54,10 +55,7 @@ function formatOf(ctx: Context, file: FileRef, line: string | undefined): RowFor
 }
 
 async function readHead(ctx: Context, file: FileRef): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  const head = await ctx.objects.read(file.object_key, { start: 0, end: Math.min(65_536, file.size_bytes) });
-  for await (const chunk of head) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return readObject(ctx.objects, file.object_key, { start: 0, end: Math.min(65_536, file.size_bytes) });
 }
 
 /** gzip can only be read from its start: it is unpacked once, into one scratch object per range that ends with a line. */
