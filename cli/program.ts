@@ -240,8 +240,8 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .action(action(retryBatch));
   program
     .command('stats')
-    .description('count jobs by marketplace and state')
-    .argument('[marketplace]')
+    .description('count jobs by label (such as the marketplace) and state')
+    .argument('[label]')
     .action(action(showStats));
   program.command('workflows').description('list workflows and their inputs').action(action(listWorkflows));
 

@@ -57,9 +57,9 @@ export const BatchItem = z.object({
 });
 export type BatchItem = z.infer<typeof BatchItem>;
 
-/** How many of a tenant's jobs for a marketplace are in each state. */
-export const MarketplaceStats = z.object({
-  marketplace: z.string(),
+/** How many of a tenant's jobs with this label are in each state. Which jobs have a label is up to their workflow. */
+export const LabelStats = z.object({
+  label: z.string(),
   jobs: z.object({
     queued: z.int(),
     running: z.int(),
@@ -69,4 +69,4 @@ export const MarketplaceStats = z.object({
     cancelled: z.int(),
   }),
 });
-export type MarketplaceStats = z.infer<typeof MarketplaceStats>;
+export type LabelStats = z.infer<typeof LabelStats>;

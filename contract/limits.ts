@@ -70,8 +70,8 @@ export const MAX_TASK_OUTPUT_BYTES = 200 * KIB;
 /** A task's checkpoint as JSON: it is made and read in one piece, in the memory of a Lambda. */
 export const MAX_CHECKPOINT_BYTES = 64 * MIB;
 /** Executions that one attempt of a job may take, one after the other: 25 million history events. */
-export const MAX_LEGS = 1_000;
-/** What a leg gives on to the next, as JSON; it is kept in the job's row. */
+export const MAX_RUNS = 1_000;
+/** What a run passes on to the next, as JSON; it is stored in the job's row. */
 export const MAX_CONTINUATION_BYTES = 32 * KIB;
 /** A job's input as JSON: well below Step Functions' 256 KiB. */
 export const MAX_JOB_INPUT_BYTES = 64 * KIB;

@@ -32,8 +32,8 @@ export interface WorkflowEntry<Input extends z.ZodMiniObject = z.ZodMiniObject> 
   /** Fields of `input` that hold a file id, or an array of them: they are checked and resolved when a job is created. */
   readonly files: readonly string[];
   readonly plan: (input: z.infer<Input>) => readonly PlannedTask[];
-  /** Field of `input` that names a marketplace: the workflow's jobs are counted by it in `GET /stats`. */
-  readonly marketplaceField?: string;
+  /** Field of `input` whose value is a job's label: `GET /stats` counts the jobs of each label. */
+  readonly labelField?: string;
   /** All steps in their order, those that are found later included; the steps of `plan` when left out. */
   readonly steps?: readonly string[];
   readonly tasks: Readonly<Record<string, TaskEntry>>;

@@ -84,11 +84,11 @@ export async function retryBatch(
   return wait ? follow(session, millrace, batchId) : EXIT.ok;
 }
 
-export async function showStats({ output, connect }: Session, marketplace: string | undefined): Promise<ExitCode> {
-  const stats = await (await connect()).batches.stats(marketplace);
+export async function showStats({ output, connect }: Session, label: string | undefined): Promise<ExitCode> {
+  const stats = await (await connect()).batches.stats(label);
   const states = JOB_STATES.filter((state) => state !== 'creating');
-  const rows = stats.map(({ marketplace: name, jobs }) => [name, ...states.map((state) => String(jobs[state]))]);
-  output.list('stats', stats, table(['MARKETPLACE', ...states.map((state) => state.toUpperCase())], rows));
+  const rows = stats.map(({ label: name, jobs }) => [name, ...states.map((state) => String(jobs[state]))]);
+  output.list('stats', stats, table(['LABEL', ...states.map((state) => state.toUpperCase())], rows));
   return EXIT.ok;
 }
 

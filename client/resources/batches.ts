@@ -1,6 +1,6 @@
 import type { Api, CallOptions } from '../api.ts';
 import { sleep } from '../retry.ts';
-import type { Batch, BatchItem, CreateBatch, ListBatches, ListBatchItems, MarketplaceStats, Page } from '../types.ts';
+import type { Batch, BatchItem, CreateBatch, LabelStats, ListBatches, ListBatchItems, Page } from '../types.ts';
 
 const UNDER_WAY: readonly Batch['state'][] = ['creating', 'running', 'cancelling'];
 const FIRST_POLL_MS = 250;
@@ -77,8 +77,8 @@ export class Batches {
     }
   }
 
-  /** The tenant's jobs by marketplace and state. */
-  async stats(marketplace?: string): Promise<MarketplaceStats[]> {
-    return (await this.#api.call('getStats', { query: marketplace ? { marketplace } : {} })).items;
+  /** The tenant's jobs by label and state: of one label, or of all. */
+  async stats(label?: string): Promise<LabelStats[]> {
+    return (await this.#api.call('getStats', { query: label ? { label } : {} })).items;
   }
 }

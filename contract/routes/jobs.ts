@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { Batch, BatchItem, CreateBatch, MarketplaceStats } from '../batches.ts';
+import { Batch, BatchItem, CreateBatch, LabelStats } from '../batches.ts';
 import { BatchId, EventsQuery, JobId, PageQuery, pageOf } from '../common.ts';
 import { context } from '../context.ts';
 import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobState, Task, Workflow } from '../jobs.ts';
@@ -172,10 +172,10 @@ export const jobsRoutes = {
   getStats: route({
     method: 'GET',
     path: '/stats',
-    summary: "The tenant's jobs by marketplace and state",
+    summary: "The tenant's jobs by label and state, such as the marketplace of a publication",
     auth: 'jobs:read',
-    query: z.object({ marketplace: z.optional(z.string().check(z.maxLength(64))) }),
-    responses: { 200: z.object({ items: z.array(MarketplaceStats) }) },
+    query: z.object({ label: z.optional(z.string().check(z.maxLength(64))) }),
+    responses: { 200: z.object({ items: z.array(LabelStats) }) },
     errors: [],
   }),
   listWorkflows: route({

@@ -20,7 +20,7 @@ export const publishing = workflow({
   description: 'Publishes a product on a marketplace, once: eBay, Etsy, or Vinted by the seller’s bridge.',
   input: PublishingInput,
   context: 'publishing',
-  marketplaceField: 'marketplace',
+  labelField: 'marketplace',
   files: ['image_file_ids'],
   plan: ({ marketplace, image_file_ids = [] }) => {
     const images = image_file_ids.map((_, item) => ({ step: 'upload_images', item }));

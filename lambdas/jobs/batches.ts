@@ -1,4 +1,4 @@
-import type { Batch, BatchItem, BatchState, CreateBatch, MarketplaceStats } from '../../contract/batches.ts';
+import type { Batch, BatchItem, BatchState, CreateBatch, LabelStats } from '../../contract/batches.ts';
 import type { BatchId, TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { JobState } from '../../contract/jobs.ts';
@@ -193,19 +193,19 @@ function stateOf(batch: BatchRecord): BatchState {
 
 const COUNTED_STATES = ['queued', 'running', 'cancelling', 'completed', 'failed', 'cancelled'] as const;
 
-/** Of one marketplace, or of all that the tenant has had jobs for. */
+/** Of one label, or of all that the tenant has had jobs of. */
 export async function readStats(
   { table }: JobsDeps,
   tenantId: TenantId,
-  marketplace: string | undefined,
-): Promise<MarketplaceStats[]> {
+  label: string | undefined,
+): Promise<LabelStats[]> {
   const { pk, sk } = statsKey(tenantId, '');
-  const found = marketplace
-    ? [await table.get(statsKey(tenantId, marketplace))]
+  const found = label
+    ? [await table.get(statsKey(tenantId, label))]
     : (await table.query({ pk, prefix: sk, limit: 1_000 })).items;
   return found.flatMap((row) => {
     if (!row) return [];
     const counts = COUNTED_STATES.map((state) => [state, Number(row[state] ?? 0)]);
-    return [{ marketplace: row.sk.slice(sk.length), jobs: Object.fromEntries(counts) as MarketplaceStats['jobs'] }];
+    return [{ label: row.sk.slice(sk.length), jobs: Object.fromEntries(counts) as LabelStats['jobs'] }];
   });
 }

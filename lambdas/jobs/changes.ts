@@ -47,7 +47,7 @@ export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
       jobs.map(async (job) => {
         const progress = await tellChanges(deps, job);
         // Its changes come in order: what was cancelled before the last runner was done has been told by now.
-        if (progress?.told_state !== 'cancelling' || !job.changes.some(closesTask)) return;
+        if (progress?.published_state !== 'cancelling' || !job.changes.some(closesTask)) return;
         const now = await readJob(deps.table, job.tenantId, job.jobId);
         if (now) await finishCancellation(deps, now);
       }),
@@ -115,19 +115,19 @@ async function tellChanges(
         item: { ...eventKey(tenantId, jobId, seq), ...event },
       })),
     ]);
-    if (news.progress.untold_seq && !before?.untold_seq)
-      deps.later?.(PROGRESS_EVERY_MS, () => tellLateProgress(deps, tenantId, jobId));
+    if (news.progress.pending_progress_seq && !before?.pending_progress_seq)
+      deps.later?.(PROGRESS_EVERY_MS, () => publishPendingProgress(deps, tenantId, jobId));
     // What is left of these changes is told in the next round, from what is written, by this or by somebody else.
     before = told.ok ? news.progress : asProgress(told.failed[0]?.item);
   }
 }
 
 /** Tells progress that came too soon after the one told before it, unless something has been told since. */
-export async function tellLateProgress(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<void> {
+export async function publishPendingProgress(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<void> {
   const told = await readProgress(deps.table, tenantId, jobId);
   const now = deps.clock.now();
-  if (!told?.untold_seq || !told.last_event || now.getTime() - told.progress_at < PROGRESS_EVERY_MS) return;
-  const { untold_seq: seq, ...known } = told;
+  if (!told?.pending_progress_seq || !told.last_event || now.getTime() - told.progress_at < PROGRESS_EVERY_MS) return;
+  const { pending_progress_seq: seq, ...known } = told;
   const progress = runningView({ ...known, phase: known.phase, run: known.run }, now) as { [name: string]: Value };
   const event = {
     type: 'job.progress',
@@ -139,7 +139,7 @@ export async function tellLateProgress(deps: JobsDeps, tenantId: TenantId, jobId
   const item = { ...known, ...progressKey(tenantId, jobId), last_event: seq, progress_at: now.getTime() };
   // If it is not written, somebody has told more by now.
   await deps.table.transact([
-    { op: 'put', item, if: { last_seq: told.last_seq, untold_seq: seq } },
+    { op: 'put', item, if: { last_seq: told.last_seq, last_event: told.last_event } },
     { op: 'put', item: { ...eventKey(tenantId, jobId, seq), ...event, follows: told.last_event } },
   ]);
 }
@@ -170,7 +170,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   let phase = before?.phase;
   let run = before?.run;
   let batchId = before?.batch_id;
-  let toldState: JobState | undefined = before?.told_state;
+  let publishedState: JobState | undefined = before?.published_state;
   let lastTaskSeq: string | undefined;
   let lastSeq = before?.last_seq ?? '';
 
@@ -191,7 +191,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       addMeasures(detail, task);
     } else if (change.before?.state !== after.state && after.state !== 'creating') {
       const job = asJob(after);
-      toldState = job.state;
+      publishedState = job.state;
       batchId = job.batch_id;
       if (job.state === 'running') {
         run = { started_at: stateTime(job), completed };
@@ -205,11 +205,11 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   const counted = completed !== before?.completed || total !== before.total;
   if (!counted && phase === before.phase && events.length === 0) return undefined;
   let progressAt = before?.progress_at ?? 0;
-  let untoldSeq = lastTaskSeq ?? before?.untold_seq;
+  let pendingSeq = lastTaskSeq ?? before?.pending_progress_seq;
   const allDone = completed === total && completed !== (before?.completed ?? 0);
   if (lastTaskSeq && (allDone || now.getTime() - progressAt >= PROGRESS_EVERY_MS)) {
     progressAt = now.getTime();
-    untoldSeq = undefined;
+    pendingSeq = undefined;
     const progress = runningView({ completed, total, detail, phase, run }, now) as { [name: string]: Value };
     const time = now.toISOString();
     events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time, progress, ...inBatch(batchId) });
@@ -230,11 +230,11 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       ...(run ? { run } : {}),
       last_seq: lastSeq,
       last_event: lastEvent,
-      ...(toldState ? { told_state: toldState } : {}),
+      ...(publishedState ? { published_state: publishedState } : {}),
       ...inBatch(batchId),
       progress_at: progressAt,
       // What is older than the last event can't be told after it.
-      ...(untoldSeq && untoldSeq > lastEvent ? { untold_seq: untoldSeq } : {}),
+      ...(pendingSeq && pendingSeq > lastEvent ? { pending_progress_seq: pendingSeq } : {}),
     },
     events,
     busEvents,

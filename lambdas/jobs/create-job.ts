@@ -11,6 +11,7 @@ import type { JobsDeps } from './deps.ts';
 import { createQueued, moveJob } from './move-job.ts';
 import { type JobRecord, jobKey, jobListPk, readJob, stateIndex, timeOf } from './records.ts';
 import { addTasks, jobSteps, putTasks, stepOrders, workflowSteps } from './tasks.ts';
+import { runNumber, transactOnJobs } from './upgrade-row.ts';
 
 interface CreateJobInput {
   readonly tenantId: TenantId;
@@ -56,7 +57,7 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
   const input = complete ? await complete(tenantId, given) : given;
   const files = await findFiles(deps, tenantId, entry, input);
   const jobId = `job_${deps.clock.newId()}` as JobId;
-  const marketplace = entry.marketplaceField ? input[entry.marketplaceField] : undefined;
+  const label = entry.labelField ? input[entry.labelField] : undefined;
   return {
     ...jobKey(tenantId, jobId),
     g1pk: jobListPk(tenantId),
@@ -71,12 +72,12 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
     planned_tasks: entry.plan(input).length,
     steps: workflowSteps(entry, input),
     attempt: 1,
-    leg: 1,
+    ...runNumber(1),
     interruptions: 0,
     retry_count: 0,
     max_retries: body.max_retries,
     created_at: timeOf(jobId).toISOString(),
-    ...(typeof marketplace === 'string' && { marketplace }),
+    ...(typeof label === 'string' && { label }),
   } satisfies Item & JobRecord;
 }
 
@@ -106,10 +107,10 @@ export async function addGainedSteps(deps: JobsDeps, job: JobRecord): Promise<vo
   if (gained.size === 0) return;
   const { steps, ...planned } = plannedTasks(job, defined, deps.clock.now());
   await addTasks(deps.table, { ...planned, tasks: planned.tasks.filter(({ step }) => gained.has(step)) });
-  const { tenant_id, job_id, attempt, leg } = job;
+  const { tenant_id, job_id, attempt, run } = job;
   const key = jobKey(tenant_id, job_id);
   // If it has been cancelled since, its next attempt does the same.
-  await deps.table.write({ op: 'update', key, if: { state: 'running', attempt, leg }, set: { steps } });
+  await transactOnJobs(deps.table, [{ op: 'update', key, if: { state: 'running', attempt, run }, set: { steps } }]);
 }
 
 /** What the job's workflow is now, which may have changed since the job was created. */

@@ -4,6 +4,7 @@ import { addGainedSteps } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
 import { moveJob } from './move-job.ts';
 import { executionName, type JobRecord, queueKey, queuePk, readJob, slotsKey } from './records.ts';
+import { runNumber } from './upgrade-row.ts';
 
 const QUEUE_PAGE = 25;
 
@@ -52,12 +53,12 @@ async function createSlots({ table }: JobsDeps, tenantId: TenantId): Promise<boo
   return created.ok;
 }
 
-/** Starts the execution of a running job's present attempt and leg; fine if it has been started before. */
+/** Starts the execution of a running job's present attempt and run; fine if it has been started before. */
 export async function startExecution(deps: JobsDeps, job: JobRecord): Promise<void> {
-  const { tenant_id, job_id, attempt, leg, workflow, continued } = job;
+  const { tenant_id, job_id, attempt, run, workflow, continued } = job;
   const name = executionName(job);
   const input = {
-    job: { tenant_id, job_id, attempt, leg },
+    job: { tenant_id, job_id, attempt, ...runNumber(run) },
     ...(continued === undefined ? {} : { continued: JSON.parse(continued) }),
   };
   try {
@@ -70,7 +71,7 @@ export async function startExecution(deps: JobsDeps, job: JobRecord): Promise<vo
   }
   // A cancellation since the job was read has asked to stop an execution that was not there yet.
   const now = await readJob(deps.table, tenant_id, job_id);
-  if (now?.state !== 'running' || now.attempt !== attempt || now.leg !== leg) {
+  if (now?.state !== 'running' || now.attempt !== attempt || now.run !== run) {
     await deps.workflows.stop({ workflow, name, cause: 'the job was cancelled' });
   }
 }

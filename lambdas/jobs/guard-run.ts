@@ -32,12 +32,12 @@ export interface TaskRuntime {
   readonly deadline: Date;
 }
 
-/** One leg of one attempt of a job. */
+/** The execution that is one run of a job's attempt. */
 export interface ExecutionRef {
   readonly tenant_id: TenantId;
   readonly job_id: JobId;
   readonly attempt: number;
-  readonly leg: number;
+  readonly run: number;
 }
 
 export interface Guard {
@@ -142,14 +142,14 @@ export function guardRun(
 
 const ENDS_A_RUN: ReadonlySet<string> = new Set(['LeaseLostError', 'JobCancelledError', 'JobNotFoundError']);
 
-/** `JobCancelledError` unless the job runs in just this leg of this attempt. */
+/** `JobCancelledError` unless the job is running and this is the present run of its present attempt. */
 export async function readRunningJob(
   table: Table,
-  { tenant_id, job_id, attempt, leg }: ExecutionRef,
+  { tenant_id, job_id, attempt, run }: ExecutionRef,
 ): Promise<JobRecord> {
   const job = await readJob(table, tenant_id, job_id);
   if (!job) throw new DomainError('JobNotFoundError', `there is no job ${job_id}`);
-  if (job.state !== 'running' || job.attempt !== attempt || job.leg !== leg) throw cancelled();
+  if (job.state !== 'running' || job.attempt !== attempt || job.run !== run) throw cancelled();
   return job;
 }
 

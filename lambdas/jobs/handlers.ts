@@ -148,7 +148,7 @@ export function createJobsHandlers(deps: JobsDeps): Handlers<'jobs'> {
     },
 
     async getStats({ caller, query }) {
-      return { status: 200, body: { items: await readStats(deps, caller.tenantId, query.marketplace) } };
+      return { status: 200, body: { items: await readStats(deps, caller.tenantId, query.label) } };
     },
 
     async listWorkflows() {

@@ -3,6 +3,7 @@ import { readCheckpoint, storeCheckpoint } from './checkpoints.ts';
 import { cancelled, type Guard, type TaskDeps } from './guard-run.ts';
 import { type JobCheckpointRecord, type JobRecord, jobCheckpointKey, jobKey } from './records.ts';
 import type { JobCheckpoint, TaskContext } from './task-api.ts';
+import { transactOnJobs } from './upgrade-row.ts';
 
 type JobCheckpoints = Pick<TaskContext<unknown>, 'saveJobCheckpoint' | 'lastJobCheckpoint'>;
 
@@ -33,15 +34,15 @@ export function openJobCheckpoints(deps: TaskDeps, job: JobRecord, folder: strin
   };
 }
 
-/** Lists it and makes it the last one, as long as the job runs in the same attempt and leg. */
+/** Lists it and makes it the last one, as long as the job runs in the same attempt and run. */
 async function commit({ table }: { table: Table }, job: JobRecord, checkpoint: JobCheckpointRecord): Promise<void> {
-  const { tenant_id, job_id, attempt, leg } = job;
-  const result = await table.transact([
+  const { tenant_id, job_id, attempt, run } = job;
+  const result = await transactOnJobs(table, [
     { op: 'put', item: { ...jobCheckpointKey(tenant_id, job_id, checkpoint.iteration), ...checkpoint } },
     {
       op: 'update',
       key: jobKey(tenant_id, job_id),
-      if: { state: 'running', attempt, leg },
+      if: { state: 'running', attempt, run },
       set: { checkpoint },
     },
   ]);

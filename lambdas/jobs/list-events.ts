@@ -40,6 +40,6 @@ export async function readJobEvents(
   const hasMore = told?.last_event && (after === undefined || told.last_event > after);
   const page = hasMore ? await table.query({ pk, prefix, limit, ...position }) : { items: [] };
   const items = page.items.map((item) => eventView(item, jobId));
-  const ended = told?.told_state !== undefined && hasEnded(told.told_state);
+  const ended = told?.published_state !== undefined && hasEnded(told.published_state);
   return { items, ended: ended && (items.length === 0 || items.at(-1)?.cursor === told.last_event) };
 }

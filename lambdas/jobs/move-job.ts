@@ -4,6 +4,7 @@ import type { Log } from '../../platform/ports/log.ts';
 import type { Item, Table, Value, Write } from '../../platform/ports/table.ts';
 import { asJob, batchKey, type JobRecord, jobKey, queueKey, slotsKey, stateIndex, statsKey } from './records.ts';
 import { hasEnded, holdsSlot, LATER_TIMESTAMPS, nextState, type Transition, timestampOf } from './transitions.ts';
+import { runNumber, transactOnJobs } from './upgrade-row.ts';
 
 interface Change {
   readonly set?: Readonly<Record<string, Value>>;
@@ -33,16 +34,16 @@ export async function moveJob(
   const to = nextState(job.state, transition);
   if (!to) return { outcome: 'changed', job };
   const { moved, set, remove } = changeTo(to, job, change, deps.clock.now());
-  const { state, attempt, leg } = job;
+  const { state, attempt, run } = job;
   const key = jobKey(job.tenant_id, job.job_id);
-  const writes: Write[] = [{ op: 'update', key, if: { state, attempt, leg }, set, remove }];
+  const writes: Write[] = [{ op: 'update', key, if: { state, attempt, run }, set, remove }];
   if (state === 'queued') writes.push({ op: 'delete', key: queueKey(job) });
   if (to === 'queued') writes.push(queueWrite(moved));
   const slot = slotWrite(job, Number(holdsSlot(to)) - Number(holdsSlot(state)), change.runningLimit);
   if (slot) writes.push(slot);
   writes.push(...counterWrites(job, to));
 
-  const result = await deps.table.transact(writes);
+  const result = await transactOnJobs(deps.table, writes);
   if (result.ok) {
     logMove(deps.log, job.state, moved);
     return { outcome: 'moved', job: moved };
@@ -90,7 +91,7 @@ function queueWrite(queued: JobRecord): Write {
 
 /** What every new attempt of a job begins with: at its last checkpoint, if it has one. */
 export function newAttempt({ attempt, checkpoint }: JobRecord) {
-  const begin = { attempt: attempt + 1, leg: 1, interruptions: 0 };
+  const begin = { attempt: attempt + 1, ...runNumber(1), interruptions: 0 };
   return checkpoint
     ? { set: { ...begin, continued: checkpoint.continued }, remove: LATER_TIMESTAMPS }
     : { set: begin, remove: [...LATER_TIMESTAMPS, 'continued'] };
@@ -108,16 +109,16 @@ function slotWrite(job: JobRecord, step: number, runningLimit: number | undefine
 }
 
 function counterWrites(job: JobRecord, to: JobState): Write[] {
-  const { state, tenant_id, batch_id, marketplace } = job;
+  const { state, tenant_id, batch_id, label } = job;
   if (to === state) return [];
   const writes: Write[] = [];
   const ended = { ...(hasEnded(state) && { [state]: -1 }), ...(hasEnded(to) && { [to]: 1 }) };
   if (batch_id && Object.keys(ended).length > 0) {
     writes.push({ op: 'update', key: batchKey(tenant_id, batch_id), add: ended });
   }
-  if (marketplace) {
+  if (label) {
     const add = { ...(state !== 'creating' && { [state]: -1 }), [to]: 1 };
-    writes.push({ op: 'update', key: statsKey(tenant_id, marketplace), upsert: true, add });
+    writes.push({ op: 'update', key: statsKey(tenant_id, label), upsert: true, add });
   }
   return writes;
 }

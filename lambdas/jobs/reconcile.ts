@@ -2,7 +2,7 @@ import type { TenantId } from '../../contract/common.ts';
 import { isRefusal } from '../../contract/errors.ts';
 import { eachItem } from '../runtime/listing.ts';
 import { stopExecution } from './cancel-job.ts';
-import { tellLateProgress } from './changes.ts';
+import { publishPendingProgress } from './changes.ts';
 import { finishCreating } from './create-job.ts';
 import type { JobsDeps } from './deps.ts';
 import { dispatch, startExecution } from './dispatch.ts';
@@ -130,7 +130,7 @@ async function mendJob(
   if (job.state === 'running' && deps.entries[job.workflow]?.checkpoints) {
     report.oldest_checkpoint_seconds = Math.max(report.oldest_checkpoint_seconds, checkpointAge(job, deps.clock.now()));
   }
-  await tellLateProgress(deps, job.tenant_id, job.job_id);
+  await publishPendingProgress(deps, job.tenant_id, job.job_id);
   if (runnersAlive) report.leases += await expireLeases(deps, job, runnersAlive);
   const execution = await deps.workflows.describe({ workflow: job.workflow, name: executionName(job) });
   if (job.state === 'cancelling') {

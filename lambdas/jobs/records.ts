@@ -3,6 +3,7 @@ import { type BatchId, JobId, type TenantId } from '../../contract/common.ts';
 import type { FileRef, JobError, JobState, TaskState } from '../../contract/jobs.ts';
 import type { Item, Key, Query, Table, Value } from '../../platform/ports/table.ts';
 import { hasEnded } from './transitions.ts';
+import { upgradeJob, upgradeProgress } from './upgrade-row.ts';
 
 /** Task counts of a job, and the sums of its tasks' own measures. */
 export type Counts = {
@@ -23,11 +24,11 @@ export type JobRecord = {
   /** In the order that tasks' keys have; a job from before this was kept has its workflow's. */
   readonly steps?: readonly string[];
   readonly attempt: number;
-  /** Executions of an attempt follow each other as its legs, from 1. */
-  readonly leg: number;
-  /** What the last leg to end by itself has given on to this one, as JSON. */
+  /** The number of the attempt's execution, from 1: one that is interrupted, or ends with `continue`, has a successor. */
+  readonly run: number;
+  /** What the last run that ended by itself has passed on to this one, as JSON. */
   readonly continued?: string;
-  /** Legs that were aborted from outside, since the attempt began or a leg ended by itself. */
+  /** Runs that were aborted from outside, since the attempt began or a run ended by itself. */
   readonly interruptions: number;
   readonly retry_count: number;
   readonly max_retries: number;
@@ -46,8 +47,8 @@ export type JobRecord = {
   /** Counted from the ledger when the job completed. */
   readonly final_counts?: Counts;
   readonly batch_id?: BatchId;
-  /** What it is counted by in the tenant's statistics. */
-  readonly marketplace?: string;
+  /** What it is counted by in the tenant's statistics: the value of its workflow's `labelField`. */
+  readonly label?: string;
 };
 
 /** Goes over a batch's items in order and makes, cancels or retries each one's job. */
@@ -128,19 +129,19 @@ export type EffectRecord = {
   readonly begun_at: string;
 } & ({ readonly state: 'begun' } | { readonly state: 'done'; readonly done_at: string; readonly json: string });
 
-/** What the change feed has counted of a job, and what it has told. */
+/** What the change feed has counted of a job, and what it has published. */
 export type ProgressRecord = Counts & {
   /** The step of the task that last began or ended. */
   readonly phase?: string;
-  /** Changes up to this one are in the counts and told. */
+  /** Changes up to this one are counted and published. */
   readonly last_seq: string;
   readonly last_event?: string;
-  readonly told_state?: JobState;
+  readonly published_state?: JobState;
   readonly batch_id?: BatchId;
   /** When the present attempt began, and how many tasks were completed by then. */
   readonly run?: { readonly started_at: string; readonly completed: number };
-  /** The change up to which progress is counted but not told, because it was told a moment before. */
-  readonly untold_seq?: string;
+  /** The change up to which progress is counted but not published yet, because an event was published a moment before. */
+  readonly pending_progress_seq?: string;
   /** Epoch milliseconds of the last progress event. */
   readonly progress_at: number;
 };
@@ -175,9 +176,9 @@ export const batchItemKey = (tenantId: TenantId, batchId: string, index: number)
 export const batchListPk = (tenantId: TenantId) => `T#${tenantId}#BATCHES`;
 /** The batches with a sweep on its way. */
 export const SWEPT_PK = 'SWEPT';
-export const statsKey = (tenantId: TenantId, marketplace: string): Key => ({
+export const statsKey = (tenantId: TenantId, label: string): Key => ({
   pk: `T#${tenantId}`,
-  sk: `STATS#${marketplace}`,
+  sk: `STATS#${label}`,
 });
 export const slotsKey = (tenantId: TenantId): Key => ({ pk: `T#${tenantId}`, sk: 'SLOTS' });
 export const queuePk = (tenantId: TenantId) => `T#${tenantId}#QUEUE`;
@@ -239,12 +240,13 @@ export function stateIndex(
   return { g2pk: activePk(jobId.charCodeAt(jobId.length - 1) % ACTIVE_SHARDS), g2sk: jobId };
 }
 
-export const asJob = (item: Item) => item as unknown as JobRecord;
+export const asJob = (item: Item) => upgradeJob(item) as unknown as JobRecord;
 export const asBatch = (item: Item) => item as unknown as BatchRecord;
 export const asBatchItem = (item: Item) => item as unknown as BatchItemRecord;
 export const asTask = (item: Item) => item as unknown as TaskRecord;
 export const asEffect = (item: Item) => item as unknown as EffectRecord;
-export const asProgress = (item: Item | undefined) => item as unknown as ProgressRecord | undefined;
+export const asProgress = (item: Item | undefined) =>
+  (item && upgradeProgress(item)) as unknown as ProgressRecord | undefined;
 
 export async function readJob(table: Table, tenantId: TenantId, jobId: string): Promise<JobRecord | undefined> {
   const item = await table.get(jobKey(tenantId, jobId));
@@ -259,14 +261,14 @@ export async function readProgress(
   return asProgress(await table.get(progressKey(tenantId, jobId)));
 }
 
-type ExecutionRef = Pick<JobRecord, 'job_id' | 'attempt' | 'leg'>;
+type ExecutionRef = Pick<JobRecord, 'job_id' | 'attempt' | 'run'>;
 
 export function executionName(job: ExecutionRef): string {
-  return `${job.job_id}-${job.attempt}-${job.leg}`;
+  return `${job.job_id}-${job.attempt}-${job.run}`;
 }
 
 export function parseExecutionName(name: string): ExecutionRef | undefined {
   const match = /^(.+)-(\d+)-(\d+)$/.exec(name);
   const jobId = JobId.safeParse(match?.[1]);
-  return match && jobId.success ? { job_id: jobId.data, attempt: Number(match[2]), leg: Number(match[3]) } : undefined;
+  return match && jobId.success ? { job_id: jobId.data, attempt: Number(match[2]), run: Number(match[3]) } : undefined;
 }

@@ -20,6 +20,7 @@ import { createOnce } from './once.ts';
 import { artifactKey, type JobRecord } from './records.ts';
 import type { TaskContext, TaskDefinition, WaitDefinition } from './task-api.ts';
 import { addTasks, addUp, checkResult, eachTask, jobSteps, readOutputs, stepOrders, taskId, taskKey } from './tasks.ts';
+import { upgradeExecution } from './upgrade-row.ts';
 
 /** The longest a task may compute without a heartbeat. */
 const MAX_COMPUTING_MS = 500;
@@ -29,7 +30,10 @@ const MAX_REMEMBERED_JOBS = 100;
 const NAME = /^[a-z0-9._-]{1,128}$/;
 
 const TaskPayload = z.object({
-  job: z.object({ tenant_id: TenantId, job_id: JobId, attempt: z.int(), leg: z.int() }),
+  job: z.pipe(
+    z.transform(upgradeExecution),
+    z.object({ tenant_id: TenantId, job_id: JobId, attempt: z.int(), run: z.int() }),
+  ),
   item: z.optional(z.int().check(z.minimum(0))),
   /** Of a state that waits for it. */
   token: z.optional(z.string()),

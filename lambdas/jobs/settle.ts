@@ -3,7 +3,7 @@ import { backoffMs } from '../../contract/backoff.ts';
 import { TenantId } from '../../contract/common.ts';
 import { isRetryable } from '../../contract/errors.ts';
 import type { JobError } from '../../contract/jobs.ts';
-import { MAX_CONTINUATION_BYTES, MAX_LEGS, MAX_RETRY_DELAY_SECONDS } from '../../contract/limits.ts';
+import { MAX_CONTINUATION_BYTES, MAX_RETRY_DELAY_SECONDS, MAX_RUNS } from '../../contract/limits.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import type { Execution, ExecutionEnded } from '../../platform/ports/workflows.ts';
 import { cutText } from '../runtime/text.ts';
@@ -13,6 +13,7 @@ import { hasLiveLease } from './leases.ts';
 import { moveJob, newAttempt } from './move-job.ts';
 import { type Counts, type JobRecord, parseExecutionName, readJob } from './records.ts';
 import { addMeasures, eachTask, workflowSteps } from './tasks.ts';
+import { runNumber } from './upgrade-row.ts';
 
 /** A job whose executions are aborted again and again, as by a task that takes the whole process down, fails. */
 const MAX_INTERRUPTIONS = 20;
@@ -23,7 +24,7 @@ const MAX_WAIT_MS = 5_000;
 const MAX_MESSAGE_LENGTH = 2_000;
 
 const ExecutionInput = z.object({ job: z.object({ tenant_id: TenantId }) });
-/** What a machine ends with whose job goes on, and nothing else beside it: a next leg's own input has `continued`. */
+/** What a machine ends with whose job goes on, and nothing else beside it: a next run's own input has `continued`. */
 const Continuation = z.strictObject({ continue: z.json() });
 /** What Lambda makes of a thrown error. */
 const LambdaCause = z.object({ errorMessage: z.string() });
@@ -33,7 +34,7 @@ interface SettleOptions {
   readonly sleep?: (ms: number) => Promise<void>;
 }
 
-/** Brings a job to its end, or to its next attempt or leg, when its execution has ended. Safe to repeat. */
+/** Brings a job to its end, or to its next attempt or run, when its execution has ended. Safe to repeat. */
 export function settleExecution(deps: JobsDeps, { sleep }: SettleOptions = {}): ExecutionEnded {
   return async ({ workflow, name }) => {
     const ref = parseExecutionName(name);
@@ -44,7 +45,7 @@ export function settleExecution(deps: JobsDeps, { sleep }: SettleOptions = {}): 
       return;
     }
     const job = await readJob(deps.table, input.data.job.tenant_id, ref.job_id);
-    if (job?.attempt !== ref.attempt || job.leg !== ref.leg) return;
+    if (job?.attempt !== ref.attempt || job.run !== ref.run) return;
     if ((await settleJob(deps, job, execution)) && sleep) await startWhenDue(deps, job, sleep);
   };
 }
@@ -59,7 +60,7 @@ async function startWhenDue(deps: JobsDeps, settled: JobRecord, sleep: (ms: numb
   await dispatch(deps, job.tenant_id);
 }
 
-/** `execution` is that of the job's present attempt and leg. Answers whether the job has left its state. */
+/** `execution` is that of the job's present attempt and run. Answers whether the job has left its state. */
 export async function settleJob(deps: JobsDeps, job: JobRecord, execution: Execution): Promise<boolean> {
   if (execution.state === 'running') return false;
   if (job.state === 'cancelling') return finishCancellation(deps, job);
@@ -93,7 +94,7 @@ async function resumeJob(deps: JobsDeps, job: JobRecord): Promise<boolean> {
   const interruptions = job.interruptions + 1;
   const from = job.checkpoint?.continued ?? job.continued;
   if (interruptions <= MAX_INTERRUPTIONS) {
-    return startLeg(deps, job, { ...(from !== undefined && { continued: from }), interruptions });
+    return startRun(deps, job, { ...(from !== undefined && { continued: from }), interruptions });
   }
   return failJob(deps, job, { code: 'InternalError', message: `the execution was aborted ${interruptions} times` });
 }
@@ -101,17 +102,17 @@ async function resumeJob(deps: JobsDeps, job: JobRecord): Promise<boolean> {
 /** The machine has ended before its history grew too long, and says where it goes on. */
 async function continueJob(deps: JobsDeps, job: JobRecord, continued: string): Promise<boolean> {
   const refuse = (message: string) => failJob(deps, job, { code: 'InternalError', message });
-  if (job.leg >= MAX_LEGS) return refuse(`the state machine has not ended after ${MAX_LEGS} legs`);
+  if (job.run >= MAX_RUNS) return refuse(`the state machine has not ended after ${MAX_RUNS} runs`);
   const bytes = Buffer.byteLength(continued);
   if (bytes > MAX_CONTINUATION_BYTES) {
     const allowed = `${MAX_CONTINUATION_BYTES} are allowed: what is larger belongs in the ledger`;
     return refuse(`the state machine gives on ${bytes} bytes; ${allowed}`);
   }
-  return startLeg(deps, job, { continued, interruptions: 0 });
+  return startRun(deps, job, { continued, interruptions: 0 });
 }
 
-async function startLeg(deps: JobsDeps, job: JobRecord, change: Readonly<Record<string, Value>>): Promise<boolean> {
-  const moved = await moveJob(deps, job, 'continue', { set: { ...change, leg: job.leg + 1 } });
+async function startRun(deps: JobsDeps, job: JobRecord, change: Readonly<Record<string, Value>>): Promise<boolean> {
+  const moved = await moveJob(deps, job, 'continue', { set: { ...change, ...runNumber(job.run + 1) } });
   // Should the process die here, reconcile finds a running job without its execution.
   if (moved.outcome === 'moved') await startExecution(deps, moved.job);
   return moved.outcome === 'moved';

@@ -6,7 +6,7 @@ import type { JobState } from '../../contract/jobs.ts';
  *
  *     creating ──queue──► queued ──admit──► running ──complete──► completed
  *        │ │                │ ▲              │ │ │ ▲
- *        │ └──cancel──┐     │ │              │ │ └─┘ continue (the next leg of the same attempt)
+ *        │ └──cancel──┐     │ │              │ │ └─┘ continue (the next run of the same attempt)
  *        │            │     │ └──requeue─────┘ │
  *       drop          │   cancel               ├──fail──► failed ──retry──► queued
  *        ▼            ▼     ▼                  │

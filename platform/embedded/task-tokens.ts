@@ -26,7 +26,7 @@ interface Waiting {
 
 /**
  * The tokens that Task states wait for. They live as long as the executions that wait, which a restart ends: the job's next
- * leg runs the state's task again, with a new token.
+ * execution runs the state's task again, with a new token.
  */
 export class TaskTokens {
   readonly #waiting = new Map<string, Waiting>();

@@ -251,10 +251,10 @@ describe.skipIf(lack)(`a data folder of version 0.1${lack ? ` (${lack})` : ''}`,
     expect(swept).toMatchObject({ state: 'completed', total: 40, completed: 40 });
   });
 
-  it("counts each marketplace's jobs right", async () => {
+  it('counts the jobs of each label right', async () => {
     await jobIn(jobs.failed_publishing, 'completed');
     const { items } = await get('/stats');
-    const counts = items.map(({ marketplace, jobs: counted }: Answer['body']) => [marketplace, counted]);
+    const counts = items.map(({ label, jobs: counted }: Answer['body']) => [label, counted]);
     const none = { queued: 0, running: 0, cancelling: 0, failed: 0, cancelled: 0 };
     expect(counts).toEqual([
       ['ebay', { ...none, completed: 1 }],

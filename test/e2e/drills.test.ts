@@ -15,9 +15,9 @@ import { crashesOf, makeFunctionsCrash } from '../support/lambda-functions.ts';
 
 const lack = lackOf('an engine of executions that others reach', target.engine);
 
-/** The execution of a job's attempt and leg, in the account that the stacks are deployed to. */
-function executionArn(job: Pick<Job, 'id' | 'workflow'>, attempt: number, leg: number): string {
-  return `arn:aws:states:us-east-1:000000000000:execution:millrace-${job.workflow}:${job.id}-${attempt}-${leg}`;
+/** The execution of a job's attempt and run, in the account that the stacks are deployed to. */
+function executionArn(job: Pick<Job, 'id' | 'workflow'>, attempt: number, run: number): string {
+  return `arn:aws:states:us-east-1:000000000000:execution:millrace-${job.workflow}:${job.id}-${attempt}-${run}`;
 }
 
 /** Keeps the end of one execution from those that wait for it, until the function answered is called. */
@@ -38,9 +38,9 @@ const endpoint = () => ({ ...(process.env.LOCALSTACK_ENDPOINT && { endpoint: pro
 const sfn = () => new SFNClient(endpoint());
 
 /** Undefined while there is no such execution. */
-async function executionStatus(job: Job, leg = 1): Promise<ExecutionStatus | undefined> {
+async function executionStatus(job: Job, run = 1): Promise<ExecutionStatus | undefined> {
   try {
-    const input = { executionArn: executionArn(job, 1, leg) };
+    const input = { executionArn: executionArn(job, 1, run) };
     return (await sfn().send(new DescribeExecutionCommand(input))).status;
   } catch (error) {
     if (error instanceof ExecutionDoesNotExist) return undefined;
@@ -103,7 +103,7 @@ describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''
   });
 
   // Not in its Map: LocalStack 4.14 tells that a Map that was stopped has failed.
-  it('M5 goes on in a next leg when its execution was stopped by hand, and ends right', {
+  it('M5 goes on in a next run when its execution was stopped by hand, and ends right', {
     timeout: 300_000,
   }, async () => {
     const { client } = await newTenant();

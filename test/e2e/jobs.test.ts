@@ -157,7 +157,7 @@ describe('jobs', () => {
     expect(after.slice(7).map(({ output }) => output)).toMatchObject(Array(3).fill({ attempt: 2 }));
   });
 
-  // These wait for retries and legs most of their time: so they wait together.
+  // These wait for retries and runs most of their time: so they wait together.
   it.concurrent('M8 retries a retryable failure by itself, and says how often', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
     const job = await client.jobs.run('drill', { items: 3, fail_item: 1, retryable: true, fixed_in: 2 });
@@ -181,12 +181,12 @@ describe('jobs', () => {
     expect(await dead()).toEqual([]);
   });
 
-  it.concurrent('U6 goes on in legs as if it were one run', { timeout: TIMEOUT }, async () => {
+  it.concurrent('U6 goes on in runs as if it were one run', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
     const events: JobEvent[] = [];
     const job = await client.jobs.run(
       'rounds',
-      { rounds: 7, rounds_a_leg: 3 },
+      { rounds: 7, rounds_a_run: 3 },
       { onEvent: (event) => events.push(event) },
     );
     expect([job.state, job.error, job.attempt]).toEqual(['completed', undefined, 1]);
@@ -196,10 +196,10 @@ describe('jobs', () => {
     expect(states).toEqual(['queued', 'running', 'completed']);
   });
 
-  it.concurrent('U8 cancels a job that goes on in legs', { timeout: TIMEOUT }, async () => {
+  it.concurrent('U8 cancels a job that goes on in runs', { timeout: TIMEOUT }, async () => {
     const { client } = await newTenant();
-    const job = await client.jobs.create('rounds', { rounds: 200, rounds_a_leg: 1, round_ms: 50 });
-    await until('some legs have ended', async () => {
+    const job = await client.jobs.create('rounds', { rounds: 200, rounds_a_run: 1, round_ms: 50 });
+    await until('some runs have ended', async () => {
       const { progress } = await client.jobs.get(job.id);
       return progress.completed_tasks >= 3 ? true : undefined;
     });
@@ -211,13 +211,13 @@ describe('jobs', () => {
   });
 
   it.concurrent.each([100, 100_000])(
-    'M6 does an effect once and goes on from its checkpoint of %i bytes, over retries and legs',
+    'M6 does an effect once and goes on from its checkpoint of %i bytes, over retries and runs',
     {
       timeout: TIMEOUT,
     },
     async (checkpoint_bytes) => {
       const { client } = await newTenant();
-      const input = { rounds: 4, rounds_a_leg: 2, checkpoint_bytes, fail_rounds: [1, 2] };
+      const input = { rounds: 4, rounds_a_run: 2, checkpoint_bytes, fail_rounds: [1, 2] };
       const job = await client.jobs.run('rounds', input, { maxRetries: 2 });
       expect([job.state, job.error, job.attempt]).toEqual(['completed', undefined, 3]);
       const outputs = (await tasksOf(client, job)).map(({ output }) => output);

@@ -80,7 +80,7 @@ describe.concurrent.each(['ebay', 'etsy'] as const)('publishing on %s', (marketp
     expect(times).toEqual([...times].sort());
     expect([job.created_at, ...times, job.completed_at]).toEqual([job.created_at, ...times, job.completed_at].sort());
 
-    expect(await client.batches.stats(marketplace)).toMatchObject([{ marketplace, jobs: { completed: 1 } }]);
+    expect(await client.batches.stats(marketplace)).toMatchObject([{ label: marketplace, jobs: { completed: 1 } }]);
 
     const data = await seller.data();
     const [listing] = data.listings;

@@ -110,7 +110,7 @@ async function openShop(marketplace: 'ebay' | 'etsy') {
     async run(jobId: JobId, [task, item]: Step, ledger: Table = world.table) {
       runners += 1;
       const runTask = createTaskRunner({ ...world.deps, table: ledger, services: { publishing: services } });
-      const job = { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 1 };
+      const job = { tenant_id: tenant, job_id: jobId, attempt: 1, run: 1 };
       await runTask(
         task,
         { job, ...(item === undefined ? {} : { item }) },

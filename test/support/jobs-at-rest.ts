@@ -42,7 +42,7 @@ export function checkJobsAtRest(database: DatabaseSync): void {
   for (const stats of rowsOf(database, 'jobs', 'STATS#*')) {
     const jobs = rowsOf(database, 'jobs', 'JOB').map(asJob);
     for (const state of JOB_STATES) {
-      const counted = jobs.filter((job) => `STATS#${job.marketplace}` === stats.sk && job.state === state);
+      const counted = jobs.filter((job) => `STATS#${job.label}` === stats.sk && job.state === state);
       expect(stats[state] ?? 0).toBe(counted.length);
     }
   }
@@ -79,7 +79,7 @@ function checkJob(
   const later = new Date(Date.now() + YEAR_MS);
   expect(tasks.map((task) => taskView(task, job, later).state)).not.toContain('running');
   // The feed counts each change to `completed`: as many as tasks that are so means that each became so once.
-  expect(progress).toMatchObject({ completed, total: tasks.length, told_state: job.state });
+  expect(progress).toMatchObject({ completed, total: tasks.length, published_state: job.state });
   if (job.state === 'completed') {
     expect(completed).toBe(tasks.length);
     expect(job.final_counts).toMatchObject({ completed, total: tasks.length });

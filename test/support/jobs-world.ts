@@ -150,7 +150,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   readonly seconds?: number;
   readonly attempt?: number;
-  readonly leg?: number;
+  readonly run?: number;
   readonly tenantId?: TenantId;
   /** The runner's own way to the ledger. */
   readonly table?: Table;
@@ -296,11 +296,11 @@ export function openJobsWorld(
 
     async run(jobId: JobId, step: string, body: Body = async () => null, options: RunOptions = {}): Promise<Value> {
       const { tenant_id, workflow, ...now } = await job(jobId, options.tenantId);
-      const { attempt = now.attempt, leg = now.leg, item } = options;
+      const { attempt = now.attempt, run = now.run, item } = options;
       runners += 1;
-      const payload = { job: { tenant_id, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
-      const run = options.table ? createTaskRunner({ ...deps, table: options.table }) : runTask;
-      return run(defineTask(deps.entries[workflow] ?? line, step, body), payload, {
+      const payload = { job: { tenant_id, job_id: jobId, attempt, run }, ...(item === undefined ? {} : { item }) };
+      const runWith = options.table ? createTaskRunner({ ...deps, table: options.table }) : runTask;
+      return runWith(defineTask(deps.entries[workflow] ?? line, step, body), payload, {
         runnerId: options.runnerId ?? `runner-${runners}`,
         signal: options.signal ?? new AbortController().signal,
         deadline: new Date(clock.now().getTime() + (options.seconds ? options.seconds * 1_000 : HOUR_MS)),

@@ -67,8 +67,8 @@ async function infer(input: Record<string, unknown>) {
 }
 
 async function runOnce(jobId: JobId, task: TaskDefinition, item?: number) {
-  const { attempt, leg } = await world.job(jobId);
-  const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
+  const { attempt, run } = await world.job(jobId);
+  const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, run }, ...(item === undefined ? {} : { item }) };
   return createTaskRunner(world.deps)(task, payload, {
     runnerId: world.clock.newId(),
     signal: new AbortController().signal,

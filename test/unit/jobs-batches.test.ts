@@ -9,9 +9,9 @@ import { fileId, mortalTable, openJobsWorld, otherTenant, tenant } from '../supp
 const line: WorkflowEntry = {
   name: 'line',
   description: 'Steps in a line',
-  input: z.strictObject({ steps: z._default(z.int().check(z.maximum(5)), 1), marketplace: z.optional(z.string()) }),
+  input: z.strictObject({ steps: z._default(z.int().check(z.maximum(5)), 1), shop: z.optional(z.string()) }),
   files: [],
-  marketplaceField: 'marketplace',
+  labelField: 'shop',
   plan: ({ steps }) => Array.from({ length: Number(steps) }, (_, index) => ({ step: `step${index + 1}` })),
   tasks: {},
 };
@@ -289,11 +289,11 @@ describe('a batch of a file', () => {
 });
 
 describe('statistics', () => {
-  it('M3 count a marketplace’s jobs by state, exactly', async () => {
+  it('M3 count the jobs of each label by state, exactly', async () => {
     const { id } = await createBatch([
-      jobOf({ marketplace: 'ebay' }),
-      jobOf({ marketplace: 'ebay' }),
-      jobOf({ marketplace: 'etsy' }),
+      jobOf({ shop: 'ebay' }),
+      jobOf({ shop: 'ebay' }),
+      jobOf({ shop: 'etsy' }),
       jobOf(),
     ]);
     await world.drain();
@@ -304,10 +304,10 @@ describe('statistics', () => {
     const none = { queued: 0, running: 0, cancelling: 0, completed: 0, failed: 0, cancelled: 0 };
     const stats = (await world.call('getStats', { query: {} })).body.items;
     expect(stats).toEqual([
-      { marketplace: 'ebay', jobs: { ...none, completed: 1, failed: 1 } },
-      { marketplace: 'etsy', jobs: { ...none, cancelling: 1 } },
+      { label: 'ebay', jobs: { ...none, completed: 1, failed: 1 } },
+      { label: 'etsy', jobs: { ...none, cancelling: 1 } },
     ]);
-    expect((await world.call('getStats', { query: { marketplace: 'ebay' } })).body.items).toEqual(stats.slice(0, 1));
+    expect((await world.call('getStats', { query: { label: 'ebay' } })).body.items).toEqual(stats.slice(0, 1));
     await world.end(third, 'aborted');
     await world.drain();
     await world.reconcile();

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
 import type { JobEvent } from '../../contract/jobs.ts';
-import { tellLateProgress } from '../../lambdas/jobs/changes.ts';
+import { publishPendingProgress } from '../../lambdas/jobs/changes.ts';
 import { eventKey, progressKey } from '../../lambdas/jobs/records.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
@@ -160,10 +160,13 @@ describe('the change feed of jobs', () => {
     const before = told((await list(jobId)).items);
     expect(before).not.toContain(50);
     world.clock.advance(499);
-    await tellLateProgress(world.deps, tenant, jobId);
+    await publishPendingProgress(world.deps, tenant, jobId);
     expect(told((await list(jobId)).items)).toEqual(before);
     world.clock.advance(1);
-    await Promise.all([tellLateProgress(world.deps, tenant, jobId), tellLateProgress(world.deps, tenant, jobId)]);
+    await Promise.all([
+      publishPendingProgress(world.deps, tenant, jobId),
+      publishPendingProgress(world.deps, tenant, jobId),
+    ]);
     const { items } = await list(jobId);
     expect(told(items)).toEqual([...before, 50]);
     expect(items.map(({ cursor }) => cursor)).toEqual(items.map(({ cursor }) => cursor).sort());

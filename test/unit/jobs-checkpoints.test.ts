@@ -42,7 +42,7 @@ describe('ctx.checkpoint', () => {
   test.each([
     { size: 'small', value: small, count: 0 },
     { size: 'large', value: large, count: 1 },
-  ])('T8 gives a $size value to the next run, over retries and legs, to the last bit', async ({ value, count }) => {
+  ])('T8 gives a $size value to the next run, over retries and runs, to the last bit', async ({ value, count }) => {
     const jobId = await world.started({ steps: 2 });
     expect(await last(jobId)).toBeUndefined();
     await keep(jobId, { iteration: 1 }, value);

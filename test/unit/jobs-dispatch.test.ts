@@ -4,6 +4,7 @@ import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { dispatch } from '../../lambdas/jobs/dispatch.ts';
 import { executionName, queuePk, slotsKey } from '../../lambdas/jobs/records.ts';
+import { runNumber } from '../../lambdas/jobs/upgrade-row.ts';
 import { type JobsWorld, openJobsWorld, otherTenant, tenant, unsteadyTable } from '../support/jobs-world.ts';
 
 let world: JobsWorld;
@@ -12,7 +13,7 @@ afterEach(() => world.close());
 const names = () => [...world.workflows.executions.keys()];
 
 describe('dispatch', () => {
-  test('U6 starts a queued job under the name of its attempt and leg', async () => {
+  test('U6 starts a queued job under the name of its attempt and run', async () => {
     world = openJobsWorld();
     const jobId = await world.started({ steps: 1 });
     expect((await world.job(jobId)).state).toBe('running');
@@ -21,7 +22,7 @@ describe('dispatch', () => {
         workflow: 'line',
         name: `${jobId}-1-1`,
         state: 'running',
-        input: { job: { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 1 } },
+        input: { job: { tenant_id: tenant, job_id: jobId, attempt: 1, ...runNumber(1) } },
       },
     ]);
     expect(await world.slots()).toBe(1);

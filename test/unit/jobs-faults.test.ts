@@ -54,7 +54,7 @@ async function jobs(world: JobsWorld): Promise<JobId[]> {
 /** What the state machine would do: the steps of the execution that runs, then its end. */
 async function runAll(world: JobsWorld, fails?: ErrorCode): Promise<void> {
   for (const { name, input } of world.workflows.running()) {
-    const { tenant_id: tenantId, job_id, attempt, leg } = (input as unknown as ExecutionInput).job;
+    const { tenant_id: tenantId, job_id, attempt, run } = (input as unknown as ExecutionInput).job;
     const { planned_tasks: steps } = await world.job(job_id, tenantId);
     let state: 'succeeded' | 'failed' = 'succeeded';
     for (let step = 1; step <= steps && state === 'succeeded'; step += 1) {
@@ -62,9 +62,9 @@ async function runAll(world: JobsWorld, fails?: ErrorCode): Promise<void> {
         if (fails) throw new DomainError(fails, 'by the test');
         return step;
       };
-      const run = world.run(job_id, `step${step}`, work, { tenantId, attempt, leg });
+      const running = world.run(job_id, `step${step}`, work, { tenantId, attempt, run });
       await refusedOnly(
-        run.catch((error) => {
+        running.catch((error) => {
           state = 'failed';
           throw error;
         }),
@@ -96,7 +96,7 @@ const stateAfterAll = async (world: JobsWorld, jobId: JobId) => {
 };
 
 interface ExecutionInput {
-  readonly job: { tenant_id: TenantId; job_id: JobId; attempt: number; leg: number };
+  readonly job: { tenant_id: TenantId; job_id: JobId; attempt: number; run: number };
 }
 
 describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)', (fault) => {
@@ -191,7 +191,7 @@ describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)
     ),
   );
 
-  test('of settle, when the execution was aborted: the job goes on in one more leg', () =>
+  test('of settle, when the execution was aborted: the job goes on in one more run', () =>
     atEveryJobsCall(
       fault,
       async (world) => {
@@ -204,7 +204,7 @@ describe.each(FAULT_CASES)('a fault at any call ($kind, $when it is carried out)
       (world, { name }) => world.settle({ workflow: 'line', name }),
       async (world, { jobId }) => {
         expect(await stateAfterAll(world, jobId)).toEqual({ state: 'completed', attempt: 1, retry_count: 0 });
-        expect((await world.job(jobId)).leg).toBe(2);
+        expect((await world.job(jobId)).run).toBe(2);
       },
     ));
 

@@ -48,7 +48,7 @@ const failing = async (): Promise<Value> => {
 };
 
 describe('ctx.once', () => {
-  test('does an effect once over failures, attempts and legs, and answers with what it kept', async () => {
+  test('does an effect once over failures, attempts and runs, and answers with what it kept', async () => {
     const jobId = await world.started({ steps: 1 });
     const shop = openShop();
     const keys: string[] = [];

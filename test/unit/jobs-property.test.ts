@@ -14,6 +14,7 @@ import {
   tenant,
   unsteadyTable,
 } from '../support/jobs-world.ts';
+import { makeOld } from '../support/old-rows.ts';
 import { randomFrom } from '../support/random.ts';
 
 const STEPS = 3;
@@ -23,7 +24,7 @@ const legal = new Set(
 );
 
 const which = fc.nat(50);
-/** Of an execution: as its tasks ended, by a leg that goes on, or by an abort from outside. */
+/** Of an execution: as its tasks ended, by a run that goes on, or by an abort from outside. */
 const endings = fc.constantFrom('tasks' as const, 'continue' as const, 'abort' as const);
 const single = fc.oneof(
   { weight: 3, arbitrary: fc.record({ act: fc.constant('create' as const), other: fc.boolean() }) },
@@ -47,6 +48,7 @@ const single = fc.oneof(
   { weight: 2, arbitrary: fc.record({ act: fc.constant('reconcile' as const) }) },
   { weight: 3, arbitrary: fc.record({ act: fc.constant('wait' as const), ms: fc.constantFrom(1, 1_000, 61_000) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('start_fails' as const) }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('make_old' as const), which }) },
 );
 const act = fc.oneof(
   { weight: 5, arbitrary: single },
@@ -168,6 +170,11 @@ class Play {
         return world.clock.advance(step.ms);
       case 'start_fails':
         this.#startFails = true;
+        return;
+      case 'make_old': {
+        const job = pick(step.which);
+        return job && makeOld(world.table, job.tenantId, job.jobId);
+      }
     }
   }
 
@@ -193,7 +200,7 @@ class Play {
     const running = this.world.workflows.running();
     const execution = running[index % Math.max(1, running.length)];
     if (!execution) return;
-    const { tenant_id, job_id, attempt, leg } = (execution.input as unknown as ExecutionInput).job;
+    const { tenant_id, job_id, attempt, run } = (execution.input as unknown as ExecutionInput).job;
     let writes = 0;
     const table = mortalTable(this.world.deps.table, () => {
       writes += 1;
@@ -215,8 +222,8 @@ class Play {
           this.#going.set(task, (this.#going.get(task) ?? 0) - 1);
         }
       };
-      const run = this.world.run(job_id, `step${step}`, body, { attempt, leg, tenantId: tenant_id, table });
-      const result = await run.catch((error: unknown) => error);
+      const running = this.world.run(job_id, `step${step}`, body, { attempt, run, tenantId: tenant_id, table });
+      const result = await running.catch((error: unknown) => error);
       if (result instanceof DomainError && EXPECTED.has(result.code)) return;
       expect(result).toBe(step);
       if (!ended) continue;
@@ -286,7 +293,7 @@ type Body = NonNullable<Parameters<JobsWorld['run']>[2]>;
 const effectKey = (task: string) => task.replace(' ', ':step').concat(':effect');
 
 interface ExecutionInput {
-  readonly job: { tenant_id: TenantId; job_id: JobId; attempt: number; leg: number };
+  readonly job: { tenant_id: TenantId; job_id: JobId; attempt: number; run: number };
 }
 
 async function checkEnd({ world, known, done, outside, overlapped }: Play): Promise<void> {

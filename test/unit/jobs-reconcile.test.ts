@@ -94,7 +94,7 @@ describe('reconcileJobs', () => {
     expect(await world.reconcile()).toMatchObject({ jobs: 0 });
   });
 
-  test('starts a leg whose settler died before the start', async () => {
+  test('starts a run whose settler died before the start', async () => {
     const jobId = await world.started();
     world.workflows.beforeStart = async () => {
       throw new Error('died');
@@ -136,7 +136,7 @@ describe('reconcileJobs', () => {
     world.workflows.end(`${jobId}-1-1`, 'aborted');
     const report = await world.reconcile({ runnersAlive: (runnerId) => runnerId !== 'dead' });
     expect(report).toMatchObject({ leases: 1, settled: 1 });
-    expect(await world.job(jobId)).toMatchObject({ state: 'running', leg: 2 });
+    expect(await world.job(jobId)).toMatchObject({ state: 'running', run: 2 });
     expect(await world.run(jobId, 'step1', async () => 'again')).toBe('again');
     run.release();
     await expect(run.done).rejects.toMatchObject({ name: 'LeaseLostError' });

@@ -159,7 +159,7 @@ describe('runTask', () => {
     const jobId = await world.started();
     const ran: string[] = [];
     const body = async () => ran.push('ran');
-    for (const options of [{ attempt: 2 }, { leg: 2 }])
+    for (const options of [{ attempt: 2 }, { run: 2 }])
       await expect(world.run(jobId, 'step1', body, options)).rejects.toMatchObject({ name: 'JobCancelledError' });
     await world.call('cancelJob', { params: { job_id: jobId } });
     await expect(world.run(jobId, 'step1', body)).rejects.toMatchObject({ name: 'JobCancelledError' });
@@ -206,7 +206,7 @@ describe('runTask', () => {
     await world.run(jobId, 'step1');
     const ran: string[] = [];
     const body = async () => ran.push('ran');
-    const past = world.run(jobId, 'step2', body, { leg: 2 });
+    const past = world.run(jobId, 'step2', body, { run: 2 });
     await expect(past).rejects.toMatchObject({ name: 'JobCancelledError' });
     expect(ran).toEqual([]);
     expect((await task(jobId, 'step2'))?.state).toBe('cancelled');

@@ -3,6 +3,7 @@ import type { JobId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { executionName, jobKey } from '../../lambdas/jobs/records.ts';
 import { settleExecution } from '../../lambdas/jobs/settle.ts';
+import { runNumber } from '../../lambdas/jobs/upgrade-row.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
 let world: JobsWorld;
@@ -161,11 +162,11 @@ describe('settleExecution', () => {
     expect((await get(jobId)).state).toBe('running');
   });
 
-  test('goes on with the next leg when an execution is aborted from outside, and skips what is done', async () => {
+  test('goes on with the next run when an execution is aborted from outside, and skips what is done', async () => {
     const jobId = await world.started({ steps: 2 });
     await world.run(jobId, 'step1', async () => 1);
     await world.end(jobId, 'aborted');
-    expect(await world.job(jobId)).toMatchObject({ state: 'running', attempt: 1, leg: 2 });
+    expect(await world.job(jobId)).toMatchObject({ state: 'running', attempt: 1, run: 2 });
     expect(world.workflows.executions.get(`${jobId}-1-2`)?.state).toBe('running');
     expect(await world.slots()).toBe(1);
     expect(await runLine(jobId, 2)).toEqual([2]);
@@ -174,9 +175,9 @@ describe('settleExecution', () => {
 
   test('fails a job whose executions are aborted again and again, and none between them ends by itself', async () => {
     const jobId = await world.started();
-    for (let leg = 0; leg < 20; leg += 1) await world.end(jobId, 'aborted');
+    for (let run = 0; run < 20; run += 1) await world.end(jobId, 'aborted');
     await world.end(jobId, 'succeeded', { output: { continue: 1 } });
-    for (let leg = 0; leg < 20; leg += 1) await world.end(jobId, 'aborted');
+    for (let run = 0; run < 20; run += 1) await world.end(jobId, 'aborted');
     expect((await get(jobId)).state).toBe('running');
     await world.end(jobId, 'aborted');
     expect(await get(jobId)).toMatchObject({ state: 'failed', error: { code: 'InternalError' } });
@@ -195,8 +196,8 @@ describe('settleExecution', () => {
   });
 });
 
-describe('legs', () => {
-  const inputOf = (jobId: JobId, leg: number) => world.workflows.executions.get(`${jobId}-1-${leg}`)?.input;
+describe('runs', () => {
+  const inputOf = (jobId: JobId, run: number) => world.workflows.executions.get(`${jobId}-1-${run}`)?.input;
   const goOn = (jobId: JobId, value: unknown) =>
     world.end(jobId, 'succeeded', { output: { continue: value } as never });
 
@@ -204,15 +205,15 @@ describe('legs', () => {
     const jobId = await world.started({ steps: 2 });
     await world.run(jobId, 'step1', async () => 1);
     await goOn(jobId, { at: 1, tiny: 1e-200 });
-    expect(inputOf(jobId, 1)).toEqual({ job: { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 1 } });
+    expect(inputOf(jobId, 1)).toEqual({ job: { tenant_id: tenant, job_id: jobId, attempt: 1, ...runNumber(1) } });
     expect(inputOf(jobId, 2)).toEqual({
-      job: { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 2 },
+      job: { tenant_id: tenant, job_id: jobId, attempt: 1, ...runNumber(2) },
       continued: { at: 1, tiny: 1e-200 },
     });
     expect(await get(jobId)).toMatchObject({ state: 'running', attempt: 1, retry_count: 0 });
     expect(await world.slots()).toBe(1);
     await world.settle({ workflow: 'line', name: `${jobId}-1-1` });
-    expect((await world.job(jobId)).leg).toBe(2);
+    expect((await world.job(jobId)).run).toBe(2);
     expect(await runLine(jobId, 2)).toEqual([2]);
     await world.drain();
     const { items } = (
@@ -225,7 +226,7 @@ describe('legs', () => {
     ]);
   });
 
-  test('end with a machine whose output holds more than `continue`, as the input of a leg that was passed through', async () => {
+  test('end with a machine whose output holds more than `continue`, as the input of a run that was passed through', async () => {
     const jobId = await world.started({ steps: 1 });
     await world.run(jobId, 'step1');
     await world.end(jobId, 'succeeded', { output: { continue: 1, job: {} } });
@@ -236,12 +237,12 @@ describe('legs', () => {
     const jobId = await world.started({ steps: 1 });
     await goOn(jobId, 7);
     await world.end(jobId, 'aborted');
-    expect(inputOf(jobId, 3)).toMatchObject({ job: { leg: 3 }, continued: 7 });
+    expect(inputOf(jobId, 3)).toMatchObject({ job: { run: 3 }, continued: 7 });
     await world.end(jobId, 'failed', { error: { name: 'X', cause: 'x' } });
     await retry(jobId);
     await world.drain();
     expect(world.workflows.executions.get(`${jobId}-2-1`)?.input).toEqual({
-      job: { tenant_id: tenant, job_id: jobId, attempt: 2, leg: 1 },
+      job: { tenant_id: tenant, job_id: jobId, attempt: 2, ...runNumber(1) },
     });
   });
 
@@ -271,13 +272,13 @@ describe('legs', () => {
   test('fail the job when there are too many, or when they give on too much', async () => {
     const endless = await world.started();
     const { pk, sk } = (await world.job(endless)) as unknown as { pk: string; sk: string };
-    await world.table.write({ op: 'update', key: { pk, sk }, set: { leg: 999 } });
+    await world.table.write({ op: 'update', key: { pk, sk }, set: runNumber(999) });
     await world.workflows.start({ workflow: 'line', name: `${endless}-1-999`, input: { job: { tenant_id: tenant } } });
     await goOn(endless, 1);
     await goOn(endless, 1);
     expect(await get(endless)).toMatchObject({
       state: 'failed',
-      error: { message: expect.stringMatching(/after 1000 legs/) },
+      error: { message: expect.stringMatching(/after 1000 runs/) },
     });
     const heavy = await world.started();
     await goOn(heavy, 'x'.repeat(32_768));

@@ -190,17 +190,17 @@ describe('a running job whose workflow changes', () => {
     expect(await complete(jobId)).toMatchObject({ state: 'completed', percent: 100, total_tasks: 3 });
   });
 
-  test('has the gained steps in its next leg, behind its own', async () => {
+  test('has the gained steps in its next run, behind its own', async () => {
     const jobId = await start();
     await runSteps(jobId, ['pay']);
     deploy('check', 'pay', 'ship', 'mail');
     await world.end(jobId, 'aborted');
-    expect(await world.job(jobId)).toMatchObject({ leg: 2, steps: ['pay', 'ship', 'mail', 'check'] });
+    expect(await world.job(jobId)).toMatchObject({ run: 2, steps: ['pay', 'ship', 'mail', 'check'] });
     expect(await runSteps(jobId, ['check', 'pay', 'ship', 'mail'])).toEqual(['check', 'ship', 'mail']);
     expect(await complete(jobId)).toMatchObject({ state: 'completed', percent: 100, total_tasks: 4 });
   });
 
-  test.each(FAULT_CASES)('has them though its leg began with a fault: $kind $when any call of a port', (fault) =>
+  test.each(FAULT_CASES)('has them though its run began with a fault: $kind $when any call of a port', (fault) =>
     atEveryCall(
       fault,
       () => {

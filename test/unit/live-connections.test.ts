@@ -31,7 +31,7 @@ const told = (connectionId: string) => world.sent.get(connectionId) ?? [];
 const rows = async (pk: string) => (await world.connections.query({ pk, limit: 1_000 })).items;
 
 /** A job with events, as the jobs context keeps it. */
-async function keepJob(events: readonly { cursor: string; state: string }[], toldState = 'running') {
+async function keepJob(events: readonly { cursor: string; state: string }[], publishedState = 'running') {
   const pk = `T#${tenant}#J#${job}`;
   const last = events.at(-1)?.cursor ?? '';
   await world.jobs.putAll([
@@ -42,13 +42,13 @@ async function keepJob(events: readonly { cursor: string; state: string }[], tol
       sk: 'JOB',
       tenant_id: tenant,
       job_id: job,
-      state: toldState,
+      state: publishedState,
       workflow: 'line',
       batch_id: batch,
       g1pk: `T#${tenant}#JOBS`,
       g1sk: job,
     },
-    { pk, sk: 'PROGRESS', last_event: last, told_state: toldState, last_seq: last },
+    { pk, sk: 'PROGRESS', last_event: last, published_state: publishedState, last_seq: last },
     ...events.map(({ cursor, state }) => ({ pk, sk: `EVENT#${cursor}`, type: 'job.state_changed', state, attempt: 1 })),
   ]);
 }

@@ -5,7 +5,7 @@ import { TrainingInput, training } from '../../contract/workflows/training.ts';
 import { executionName } from '../../lambdas/jobs/records.ts';
 import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import type { TaskDefinition } from '../../lambdas/jobs/task-api.ts';
-import { iteration, legLength } from '../../lambdas/workflows/training/iterations.ts';
+import { iteration, runLength } from '../../lambdas/workflows/training/iterations.ts';
 import { compileStateMachine } from '../../platform/embedded/state-machine.ts';
 import type { Value } from '../../platform/ports/table.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
@@ -41,8 +41,8 @@ beforeEach(async () => {
 afterEach(() => world.close());
 
 async function runOnce(jobId: JobId, task: TaskDefinition | undefined, item?: number): Promise<Value> {
-  const { attempt, leg } = await world.job(jobId);
-  const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, leg }, ...(item === undefined ? {} : { item }) };
+  const { attempt, run } = await world.job(jobId);
+  const payload = { job: { tenant_id: tenant, job_id: jobId, attempt, run }, ...(item === undefined ? {} : { item }) };
   if (!task) throw new Error('there is no such task');
   return runTask(task, payload, {
     runnerId: world.clock.newId(),
@@ -57,16 +57,16 @@ const definition = JSON.parse(
 const machine = compileStateMachine('training', definition);
 
 /**
- * Runs the state machine, leg after leg, up to the iteration `until`, which fails. Answers with the iterations that each
- * leg went through.
+ * Runs the state machine, run after run, up to the iteration `until`, which fails. Answers with the iterations that each
+ * run went through.
  */
 async function train(jobId: JobId, { until = Number.POSITIVE_INFINITY, eachTakesMs = 0 } = {}): Promise<number[][]> {
-  const legs: number[][] = [];
+  const runs: number[][] = [];
   for (;;) {
     const job = await world.job(jobId);
     const execution = world.workflows.executions.get(executionName(job));
     const ran: number[] = [];
-    legs.push(ran);
+    runs.push(ran);
     const runState = async ({ state, payload }: { state: string; payload: Value }) => {
       const { item } = payload as { item?: number };
       if (state === 'UpdatePolicy') {
@@ -90,11 +90,11 @@ async function train(jobId: JobId, { until = Number.POSITIVE_INFINITY, eachTakes
     );
     if (ended instanceof Error) {
       expect(ended.message).toContain('far enough');
-      return legs;
+      return runs;
     }
     await world.end(jobId, 'succeeded', ended);
     await world.drain();
-    if ((await world.job(jobId)).state !== 'running') return legs;
+    if ((await world.job(jobId)).state !== 'running') return runs;
   }
 }
 
@@ -215,7 +215,7 @@ describe('training', () => {
     expect(items.map(({ key }) => key)).toEqual([expect.stringContaining('/checkpoints/iteration-2-')]);
   });
 
-  it('ends a leg before 15,000 of the 25,000 events that an execution may have, with one retry of each task', () => {
+  it('ends a run before 15,000 of the 25,000 events that an execution may have, with one retry of each task', () => {
     // A state makes an event when it is entered and one when it is left, a task three more at each of two tries, a Map two
     // more, and each of its iterations two.
     const eventsOf = ({ Type }: { Type: string }) => 2 + ({ Task: 2 * 3, Map: 2 }[Type] ?? 0);
@@ -224,18 +224,18 @@ describe('training', () => {
     const trajectory = 2 + sum(Object.values(RunTrajectories.ItemProcessor.States));
     const iterationAround = sum([RunTrajectories, UpdatePolicy, hasMore]);
     for (let trajectories = 1; trajectories <= 40; trajectories += 1) {
-      const iterations = legLength(TrainingInput.parse({ trajectories }));
+      const iterations = runLength(TrainingInput.parse({ trajectories }));
       expect(iterations).toBeGreaterThan(0);
       const events = iterations * (trajectories * trajectory + iterationAround) + sum(Object.values(once));
       expect(events).toBeLessThan(15_000);
     }
   });
 
-  it('T1 goes on in a next leg well before 25,000 events, and comes to the same weights', async () => {
+  it('T1 goes on in a next run well before 25,000 events, and comes to the same weights', async () => {
     const input = { iterations: 30, trajectories: 40, pairs: 1, hidden_units: 0, checkpoint_every: 1_000 };
     const jobId = await world.started(input, { workflow: 'training' });
-    const legs = await train(jobId);
-    expect(legs.map(({ length }) => length)).toEqual([28, 2]);
+    const runs = await train(jobId);
+    expect(runs.map(({ length }) => length)).toEqual([28, 2]);
     expect(await weightsOf(jobId)).toEqual(trainHere(input).weights);
   });
 

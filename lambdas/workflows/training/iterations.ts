@@ -27,11 +27,11 @@ export function shapeOf({ environment, hidden_units }: Settings): Shape {
  * Step Functions ends an execution at 25,000 events. A trajectory makes 7 and, when it is tried again, 3 more; what is around
  * them makes at most 20.
  */
-const LEG_EVENTS = 12_000;
+const RUN_EVENTS = 12_000;
 
-/** Iterations that one execution runs. */
-export function legLength({ trajectories }: Settings): number {
-  return Math.floor(LEG_EVENTS / (10 * trajectories + 20));
+/** Iterations that one run of a job, an execution, has room for. */
+export function runLength({ trajectories }: Settings): number {
+  return Math.floor(RUN_EVENTS / (10 * trajectories + 20));
 }
 
 const PairReturnsSchema = z.tuple([z.number(), z.number()]);

@@ -1,7 +1,7 @@
 import { training } from '../../../contract/workflows/training.ts';
 import { defineTask } from '../../jobs/public.ts';
 import { advance } from './evolution.ts';
-import { iteration, legLength, summarize, TrajectoryOutput } from './iterations.ts';
+import { iteration, runLength, summarize, TrajectoryOutput } from './iterations.ts';
 import { checkpointValue, loadState, stepSettings } from './training-state.ts';
 
 export const task = defineTask(training, 'update', async (ctx) => {
@@ -18,6 +18,7 @@ export const task = defineTask(training, 'update', async (ctx) => {
   const summary = summarize(current.number, returns);
   ctx.count({ iterations: 1 });
   ctx.gauge({ mean_return: summary.mean_return });
-  const then = done === iterations ? 'evaluate' : done % legLength(ctx.input) === 0 ? 'next_leg' : 'next_iteration';
+  // State machines, and ledgers, of version 0.1 know the end of a run as `next_leg`: executions of theirs may be under way.
+  const then = done === iterations ? 'evaluate' : done % runLength(ctx.input) === 0 ? 'next_leg' : 'next_iteration';
   return { ...summary, next: iteration(done, ctx.input), then };
 });
