@@ -30,7 +30,7 @@ export async function createWorkspace(added: readonly string[] = ADDED): Promise
   const folder = await mkdtemp(join(tmpdir(), 'millrace-workspace-'));
   const filter = (path: string) => !path.includes('node_modules');
   await Promise.all(NEEDED.map((name) => cp(join(ROOT, name), join(folder, name), { recursive: true, filter })));
-  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  for (const modules of ['node_modules', 'cli/node_modules']) await symlink(join(ROOT, modules), join(folder, modules));
   for (const name of added) await addWorkflow(folder, name);
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
 }
