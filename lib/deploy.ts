@@ -14,9 +14,7 @@ const HELP = `Deploys Millrace to your AWS account and creates the first API key
   npm run deploy -- [options]
 
   --first-key TENANT    tenant for which an API key is created unless it has one (default: main)
-  -c, --context K=V     set a setting; may be repeated. See lib/settings.ts:
-                        prefix, keepData, issuers, runningJobsPerTenant, retryDelaySeconds,
-                        logRetentionDays, kmsKeyArn
+  -c, --context K=V     set a setting; may be repeated
   --profile NAME        AWS profile, as in the AWS CLI
   --region REGION       AWS region, such as eu-central-1
   --help                show this text
@@ -28,7 +26,9 @@ class DeployError extends Error {}
 async function main(): Promise<void> {
   const options = readOptions();
   if (options.help) {
-    process.stdout.write(HELP);
+    // Loads the CDK, which takes a while.
+    const { settingsHelp } = await import('./settings.ts');
+    process.stdout.write(`${HELP}\nSettings:\n${settingsHelp()}`);
     return;
   }
   if (options.profile) process.env.AWS_PROFILE = options.profile;

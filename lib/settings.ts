@@ -3,7 +3,12 @@ import { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { en } from 'zod/locales';
 import * as z from 'zod/mini';
 import { type ContextSpec, settingVariable } from '../contract/context.ts';
-import { DEFAULT_RETRY_DELAY_SECONDS, DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import {
+  DEFAULT_RETRY_DELAY_SECONDS,
+  DEFAULT_RUNNING_JOBS_PER_TENANT,
+  DELETED_FILE_DAYS,
+  MAX_RETRY_DELAY_SECONDS,
+} from '../contract/limits.ts';
 import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
 
@@ -22,56 +27,86 @@ function fromJson(value: unknown): unknown {
 }
 
 const Settings = z.strictObject({
-  /** Begins the names of stacks and state machines: two deployments in one account differ in it. */
-  prefix: z._default(z.string().check(z.regex(/^[a-z][a-z0-9-]{0,23}$/)), 'millrace'),
-  /** False makes a trial: no deletion protection, and tables go with their stacks. */
-  keepData: z._default(json(z.boolean()), true),
-  /** OpenID Connect issuers whose JWTs are accepted beside API keys; their fields are those of lambdas/identity/jwt.ts. */
-  issuers: z._default(
-    json(
-      z.array(
-        z.strictObject({
-          issuer: z.url({ protocol: /^https$/ }),
-          audience: z.union([
-            z.string().check(z.minLength(1)),
-            z.array(z.string().check(z.minLength(1))).check(z.minLength(1)),
-          ]),
-          jwks_uri: z.optional(z.url({ protocol: /^https$/ })),
-          tenant_claim: z.optional(z.string()),
-          role_claim: z.optional(z.string()),
-        }),
+  prefix: z
+    ._default(z.string().check(z.regex(/^[a-z][a-z0-9-]{0,23}$/)), 'millrace')
+    .check(z.describe('how the names of stacks and state machines begin; tells deployments in one account apart')),
+  keepData: z
+    ._default(json(z.boolean()), true)
+    .check(
+      z.describe('false for a trial: no deletion protection, and tables and bucket are deleted with their stacks'),
+    ),
+  issuers: z
+    ._default(
+      json(
+        z.array(
+          z.strictObject({
+            issuer: z.url({ protocol: /^https$/ }),
+            audience: z.union([
+              z.string().check(z.minLength(1)),
+              z.array(z.string().check(z.minLength(1))).check(z.minLength(1)),
+            ]),
+            jwks_uri: z.optional(z.url({ protocol: /^https$/ })),
+            tenant_claim: z.optional(z.string()),
+            role_claim: z.optional(z.string()),
+          }),
+        ),
+      ),
+      [],
+    )
+    .check(
+      z.describe(
+        'OpenID Connect issuers whose JWTs are accepted beside API keys, each {issuer, audience, jwks_uri?, tenant_claim?, role_claim?}',
       ),
     ),
-    [],
-  ),
-  /** Jobs of one tenant that run at the same time. */
-  runningJobsPerTenant: z._default(
-    json(z.int().check(z.minimum(1), z.maximum(1_000))),
-    DEFAULT_RUNNING_JOBS_PER_TENANT,
-  ),
-  /** The longest pause before a job's first automatic retry, in seconds; it doubles with each further one, up to an hour. */
-  retryDelaySeconds: z._default(json(z.number().check(z.minimum(0.05), z.maximum(3_600))), DEFAULT_RETRY_DELAY_SECONDS),
-  /** Of every tenant that has none of its own (docs/uploads.md), such as `{"stored_bytes": 500000000000}`. */
-  quotas: z.prefault(json(Quotas), {}),
-  /** For how long deleted files can be restored; 0: their bytes are deleted at once. */
-  deletedFileDays: z._default(json(z.int().check(z.minimum(0), z.maximum(3_650))), DELETED_FILE_DAYS),
-  /** Where the marketplaces are, if not at their own addresses, such as their sandboxes. */
-  marketplaces: z.prefault(json(MarketplaceSettings), {}),
-  logRetentionDays: z._default(json(z.enum(RetentionDays)), RetentionDays.ONE_MONTH),
-  /** An SNS topic that is told when an alarm goes off, and when it ends; docs/runbook.md says what to do. */
-  alarmTopicArn: z.optional(z.string().check(z.startsWith('arn:'))),
-  /** A key of the account for bucket and tables, instead of the keys that AWS manages. */
-  kmsKeyArn: z.optional(z.string().check(z.startsWith('arn:'))),
-  /** Lets webhooks lead to addresses that are not public, and by http: for tests. */
-  webhooksToPrivate: z._default(json(z.boolean()), false),
-  /** False where there are no WebSocket APIs: watchers poll there. */
-  webSocket: z._default(json(z.boolean()), true),
-  /** Where WebSocket APIs are in place of AWS's own, such as `http://localhost:4566/_aws/execute-api`, for other engines. */
-  executeApiBase: z.optional(z.url({ protocol: /^https?$/ })),
-  /** Origin in presigned URLs in place of S3's own, for engines whose S3 has another address outside than inside. */
-  publicS3Endpoint: z.optional(z.url()),
+  runningJobsPerTenant: z
+    ._default(json(z.int().check(z.minimum(1), z.maximum(1_000))), DEFAULT_RUNNING_JOBS_PER_TENANT)
+    .check(z.describe('jobs that one tenant may run at the same time')),
+  retryDelaySeconds: z
+    ._default(json(z.number().check(z.minimum(0.05), z.maximum(MAX_RETRY_DELAY_SECONDS))), DEFAULT_RETRY_DELAY_SECONDS)
+    .check(z.describe("longest delay of a job's first automatic retry; doubles with each further one, up to an hour")),
+  quotas: z
+    .prefault(json(Quotas), {})
+    .check(z.describe('quotas of every tenant that has none of its own, see docs/uploads.md')),
+  deletedFileDays: z
+    ._default(json(z.int().check(z.minimum(0), z.maximum(3_650))), DELETED_FILE_DAYS)
+    .check(z.describe('days for which deleted files can be restored; 0 deletes at once')),
+  marketplaces: z
+    .prefault(json(MarketplaceSettings), {})
+    .check(z.describe('addresses of marketplaces, for example of their sandboxes')),
+  logRetentionDays: z
+    ._default(json(z.enum(RetentionDays)), RetentionDays.ONE_MONTH)
+    .check(z.describe('days for which logs are kept; one of the periods that CloudWatch knows')),
+  alarmTopicArn: z
+    .optional(z.string().check(z.startsWith('arn:')))
+    .check(z.describe('SNS topic that alarms are sent to, see docs/runbook.md')),
+  kmsKeyArn: z
+    .optional(z.string().check(z.startsWith('arn:')))
+    .check(z.describe("KMS key that encrypts bucket and tables, in place of AWS's own keys")),
+  webhooksToPrivate: z
+    ._default(json(z.boolean()), false)
+    .check(z.describe('allow webhooks to addresses that are not public, and over http; for tests')),
+  webSocket: z
+    ._default(json(z.boolean()), true)
+    .check(z.describe('false where there are no WebSocket APIs: watchers poll')),
+  executeApiBase: z
+    .optional(z.url({ protocol: /^https?$/ }))
+    .check(z.describe('base URL of WebSocket APIs on other engines, such as http://localhost:4566/_aws/execute-api')),
+  publicS3Endpoint: z
+    .optional(z.url())
+    .check(z.describe('origin of presigned URLs, for engines whose S3 has another address outside than inside')),
 });
 export type Settings = z.output<typeof Settings>;
+
+/** Lists every setting with its meaning and default, for `npm run deploy -- --help`. */
+export function settingsHelp(): string {
+  return Object.entries(Settings.shape)
+    .map(([name, schema]) => {
+      const unset = schema.safeParse(undefined);
+      const value = unset.success && unset.data !== undefined ? JSON.stringify(unset.data) : 'none';
+      return `  ${name} (default: ${value})\n      ${z.globalRegistry.get(schema)?.description}\n`;
+    })
+    .join('');
+}
 
 /** Reads the settings from the CDK context (`-c name=value` or cdk.json); a misspelt one is an error. */
 export function readSettings(app: App): Settings {

@@ -8,6 +8,7 @@ import { ERRORS } from '../../contract/errors.ts';
 import { DEFAULT_QUOTAS } from '../../contract/limits.ts';
 import type { WorkflowEntry } from '../../contract/workflow.ts';
 import * as workflows from '../../contract/workflows.ts';
+import { settingsHelp } from '../../lib/settings.ts';
 import { resourcesOf, synthesize } from './synth.ts';
 
 const { app, templates } = synthesize();
@@ -457,6 +458,15 @@ test('no stack has a custom resource', () => {
 });
 
 describe('settings', () => {
+  test('are each explained by --help, with their defaults', () => {
+    const help = settingsHelp();
+    expect(help).toContain(
+      '  runningJobsPerTenant (default: 20)\n      jobs that one tenant may run at the same time\n',
+    );
+    expect(help).toContain('  kmsKeyArn (default: none)\n');
+    expect(help).not.toContain('undefined');
+  });
+
   test('name every stack and state machine, and the namespace of metrics', () => {
     const { templates: renamed } = synthesize({ context: { prefix: 'blue' } });
     expect(Object.keys(renamed).every((name) => name.startsWith('blue-'))).toBe(true);
