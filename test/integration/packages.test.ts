@@ -31,14 +31,25 @@ beforeAll(async () => {
 afterAll(() => rm(project, { recursive: true }));
 
 describe('the packed packages', () => {
-  it('upload a file with the packed CLI, which uses the packed client', async () => {
+  const script = `
+    import { Millrace } from 'millrace';
+    const millrace = new Millrace({ url: process.env.MILLRACE_URL, apiKey: process.env.MILLRACE_API_KEY });
+    const file = await millrace.uploads.upload('rows.csv');
+    console.log(JSON.stringify({ type: 'uploaded', file }));
+  `;
+  it.each([
+    ['command', ['node_modules/millrace-cli/bin/millrace.js', 'upload', 'rows.csv', '--json']],
+    ['client', ['--input-type=module', '--eval', script]],
+  ])('upload a file: the %s', async (_, args) => {
     const server = await startScriptedServer({ partSizeBytes: 64 * 1024 });
     await writeFile(join(project, 'rows.csv'), 'a,b\n1,2\n');
-    const bin = join(project, 'node_modules/millrace-cli/bin/millrace.js');
     const env = { PATH: process.env.PATH, HOME: project, MILLRACE_URL: server.url, MILLRACE_API_KEY: TEST_KEY };
-    const { stdout } = await run(process.execPath, [bin, 'upload', 'rows.csv', '--json'], { cwd: project, env });
+    const { stdout } = await run(process.execPath, args, { cwd: project, env });
     await server.close();
-    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({ type: 'uploaded' });
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({
+      type: 'uploaded',
+      file: { name: 'rows.csv' },
+    });
   });
 
   it.each(['development', 'production'])(
