@@ -49,12 +49,14 @@ export function createRequestListener({
     const method = req.method ?? '';
     const match = matchPath(path);
     if (!match) {
-      return errorResponse(new DomainError('RouteNotFoundError', `there is no route for this path`), requestId);
+      return errorResponse(new DomainError('RouteNotFoundError', 'the path does not exist'), requestId);
     }
     if (method === 'OPTIONS') return preflight(match.methods, requestId);
     if (!match.methods.includes(method)) {
       const allow = match.methods.join(', ');
-      return errorResponse(new DomainError('MethodNotAllowedError', `this path takes ${allow}`), requestId, { allow });
+      return errorResponse(new DomainError('MethodNotAllowedError', `the path supports only ${allow}`), requestId, {
+        allow,
+      });
     }
     const gone = new AbortController();
     res.once('close', () => gone.abort());
@@ -157,7 +159,7 @@ async function readBody(req: IncomingMessage, res: ServerResponse): Promise<Uint
       if (bytes > MAX_BODY_BYTES) break;
     }
   } catch {
-    throw validationError([{ field: 'body', problem: 'it ended early' }]);
+    throw validationError([{ field: 'body', problem: 'ended before its content-length' }]);
   }
   if (bytes > MAX_BODY_BYTES) throw bodyTooLarge();
   return Buffer.concat(chunks);

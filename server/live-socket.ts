@@ -23,7 +23,7 @@ export function createUpgradeListener({
     const connectionId = newId();
     const accept = async () => {
       if (request.url?.split('?')[0] !== LIVE_PATH) {
-        throw new DomainError('RouteNotFoundError', `there is no WebSocket at this path, but at ${LIVE_PATH}`);
+        throw new DomainError('RouteNotFoundError', `the WebSocket is at ${LIVE_PATH}`);
       }
       await open({ connectionId, protocols: request.headers['sec-websocket-protocol'] });
       push.accept(connectionId, request, socket, head);

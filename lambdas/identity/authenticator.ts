@@ -71,7 +71,8 @@ export function createAuthenticator({
 
   return async (authorization) => {
     const token = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
-    if (!token) throw unauthenticated('send a credential in a header: Authorization: Bearer <API key or token>');
+    if (!token)
+      throw unauthenticated('the request has no credential: send the header Authorization: Bearer <API key or JWT>');
     if (!token.startsWith('mr_')) {
       if (!verifyJwt) throw unauthenticated('the credential is not an API key');
       return verifyJwt(token);

@@ -30,7 +30,7 @@ export function createIdentityHandlers({ keys, clock, version }: IdentityDeps): 
 
     async revokeKey({ caller, params, query }) {
       const revoked = await keys.revoke(tenantOf(caller, query.tenant_id), params.key_id);
-      if (!revoked) throw new DomainError('KeyNotFoundError', 'there is no such API key', { key_id: params.key_id });
+      if (!revoked) throw new DomainError('KeyNotFoundError', 'the API key does not exist', { key_id: params.key_id });
       return { status: 204 };
     },
 
@@ -44,11 +44,11 @@ export function createIdentityHandlers({ keys, clock, version }: IdentityDeps): 
 function tenantOf(caller: Caller, asked: string | undefined): TenantId {
   if (!caller.root) {
     if (asked === undefined || asked === caller.tenantId) return caller.tenantId;
-    throw new DomainError('ForbiddenError', 'only the root secret may name another tenant');
+    throw new DomainError('ForbiddenError', 'only the root secret can act for another tenant');
   }
   const tenant = TenantId.safeParse(asked);
   if (tenant.success) return tenant.data;
-  const problem = asked === undefined ? 'the root secret must name a tenant' : 'it is not a tenant id';
+  const problem = asked === undefined ? 'is required with the root secret' : 'must be a tenant id';
   throw validationError([{ field: 'tenant_id', problem }]);
 }
 
@@ -56,13 +56,17 @@ function tenantOf(caller: Caller, asked: string | undefined): TenantId {
 function grantedScopes(caller: Caller, { role, scopes = [...ROLE_SCOPES[role]] }: CreateKey): Scope[] {
   const beyondRole = scopes.filter((scope) => !ROLE_SCOPES[role].includes(scope));
   if (beyondRole.length > 0) {
-    throw validationError([{ field: 'scopes', problem: `the role ${role} does not have ${beyondRole.join(', ')}` }]);
+    throw validationError([{ field: 'scopes', problem: `the role ${role} does not include ${beyondRole.join(', ')}` }]);
   }
   const beyondCaller = scopes.filter((scope) => !caller.scopes.includes(scope));
   if (beyondCaller.length > 0) {
-    throw new DomainError('ForbiddenError', `the credential cannot grant what it lacks: ${beyondCaller.join(', ')}`, {
-      scopes: beyondCaller,
-    });
+    throw new DomainError(
+      'ForbiddenError',
+      `the credential cannot grant scopes that it lacks: ${beyondCaller.join(', ')}`,
+      {
+        scopes: beyondCaller,
+      },
+    );
   }
   return SCOPES.filter((scope) => scopes.includes(scope));
 }

@@ -85,7 +85,7 @@ export function createJwtVerifier({
     });
     const issuer = issuers.find(({ issuer }) => issuer === claims.iss);
     if (!issuer || claims.exp === undefined || !claims.sub) {
-      throw new DomainError('UnauthenticatedError', 'the token needs the claims iss, sub and exp');
+      throw new DomainError('UnauthenticatedError', 'the JWT lacks one of the claims iss, sub and exp');
     }
     const { tenant_claim, role_claim } = issuer;
     return {
@@ -108,7 +108,9 @@ function readClaim<T extends z.ZodMiniType>(
 ): z.output<T> {
   const parsed = schema.safeParse(claims[name]);
   if (parsed.success) return parsed.data;
-  throw new DomainError('UnauthenticatedError', `the token's claim ${name} is missing or not valid`, { claim: name });
+  throw new DomainError('UnauthenticatedError', `the claim ${name} of the JWT is missing or not valid`, {
+    claim: name,
+  });
 }
 
 function refusal(error: unknown, log: Log): DomainError {
@@ -119,14 +121,14 @@ function refusal(error: unknown, log: Log): DomainError {
     error instanceof JwkValidationError ||
     error instanceof WaitPeriodNotYetEndedJwkError
   ) {
-    return new DomainError('ServiceBusyError', "the issuer's public keys cannot be read now; try again", {}, cause);
+    return new DomainError('ServiceBusyError', "the issuer's public keys cannot be read; try again later", {}, cause);
   }
   if (error instanceof JwtExpiredError) {
-    return new DomainError('UnauthenticatedError', 'the token has expired; get a new one', {}, cause);
+    return new DomainError('UnauthenticatedError', 'the JWT has expired; get a new one', {}, cause);
   }
   // Not the library's own verdict: a key that the runtime's crypto refuses, for instance.
   if (!(error instanceof JwtBaseError)) log.warn('a token could not be verified', { error: `${error}` });
-  return new DomainError('UnauthenticatedError', 'the token is not valid here', {}, cause);
+  return new DomainError('UnauthenticatedError', 'the JWT is not valid for this deployment', {}, cause);
 }
 
 function isLoopback(hostname: string): boolean {

@@ -76,15 +76,15 @@ function sweepOf(sweep: SweepKind, batchId: BatchId, now: string) {
 /** The lines of a file, without the blank ones. */
 async function readList(deps: JobsDeps, tenantId: TenantId, { file_id }: CreateBatch): Promise<string[]> {
   const file = await deps.findFile(tenantId, String(file_id));
-  if (!file) throw new DomainError('FileNotFoundError', 'file_id: no such file', { field: 'file_id' });
+  if (!file) throw new DomainError('FileNotFoundError', 'file_id: the file does not exist', { field: 'file_id' });
   if (file.size_bytes > MAX_BATCH_BYTES) {
-    const message = `file_id: the file has ${file.size_bytes} bytes; ${MAX_BATCH_BYTES / MIB} MiB are allowed`;
+    const message = `file_id: the file has ${file.size_bytes} bytes; at most ${MAX_BATCH_BYTES / MIB} MiB are allowed`;
     throw new DomainError('InputDataError', message, { field: 'file_id' });
   }
   const lines = (await readObject(deps.objects, file.object_key)).toString('utf8').split('\n');
   const jobs = lines.map((line) => line.trim()).filter((line) => line !== '');
   if (jobs.length === 0 || jobs.length > MAX_BATCH_JOBS) {
-    const message = `file_id: the file lists ${jobs.length} jobs; a batch has 1 to ${MAX_BATCH_JOBS}`;
+    const message = `file_id: the file lists ${jobs.length} jobs; a batch must have 1 to ${MAX_BATCH_JOBS}`;
     throw new DomainError('InputDataError', message, { field: 'file_id' });
   }
   return jobs;
@@ -116,7 +116,7 @@ export async function readLines(
 /** `BatchNotFoundError` for another tenant's batch as for an unknown one. */
 export async function getBatch({ table }: JobsDeps, tenantId: TenantId, batchId: string): Promise<BatchRecord> {
   const item = await table.get(batchKey(tenantId, batchId));
-  if (!item) throw new DomainError('BatchNotFoundError', `there is no batch ${batchId}`);
+  if (!item) throw new DomainError('BatchNotFoundError', `batch ${batchId} does not exist`);
   return asBatch(item);
 }
 
@@ -131,7 +131,7 @@ export async function cancelBatch(deps: JobsDeps, tenantId: TenantId, batchId: B
 export async function retryBatch(deps: JobsDeps, tenantId: TenantId, batchId: BatchId): Promise<BatchRecord> {
   const batch = await getBatch(deps, tenantId, batchId);
   if (batch.sweep === 'retry') return batch;
-  if (batch.sweep) throw new DomainError('BatchBusyError', `batch ${batchId} is ${stateOf(batch)}; try again`);
+  if (batch.sweep) throw new DomainError('BatchBusyError', `batch ${batchId} is ${stateOf(batch)}; try again later`);
   return (await beginSweep(deps, batch, 'retry')) ?? retryBatch(deps, tenantId, batchId);
 }
 

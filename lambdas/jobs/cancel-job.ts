@@ -29,6 +29,6 @@ export async function stopExecution({ workflows, log }: JobsDeps, job: JobRecord
 /** `JobNotFoundError` for another tenant's job as for an unknown one. */
 export async function getJobRecord({ table }: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<JobRecord> {
   const job = await readJob(table, tenantId, jobId);
-  if (!job) throw new DomainError('JobNotFoundError', `there is no job ${jobId}`);
+  if (!job) throw new DomainError('JobNotFoundError', `job ${jobId} does not exist`);
   return job;
 }

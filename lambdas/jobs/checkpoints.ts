@@ -69,7 +69,7 @@ export async function storeCheckpoint(
 ): Promise<StoredCheckpoint & { readonly size_bytes: number }> {
   const body = Buffer.from(text);
   if (body.byteLength > MAX_CHECKPOINT_BYTES) {
-    const message = `a checkpoint has ${body.byteLength} bytes; ${MAX_CHECKPOINT_BYTES / MIB} MiB are allowed: keep large data in scratch objects, and their keys in the checkpoint`;
+    const message = `the checkpoint has ${body.byteLength} bytes; at most ${MAX_CHECKPOINT_BYTES / MIB} MiB are allowed: store large data in scratch objects and their keys in the checkpoint`;
     throw new DomainError('InternalError', message);
   }
   await objects.put({ key: object_key, body, contentType: 'application/json' });

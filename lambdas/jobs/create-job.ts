@@ -129,7 +129,7 @@ function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {
   const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
   if (entry) return entry;
   const known = Object.keys(entries);
-  throw new DomainError('WorkflowNotFoundError', `there is no workflow ${name}; there are: ${known.join(', ')}`, {
+  throw new DomainError('WorkflowNotFoundError', `workflow ${name} does not exist; available: ${known.join(', ')}`, {
     workflows: known,
   });
 }
@@ -137,7 +137,10 @@ function findEntry({ entries }: JobsDeps, name: string): WorkflowEntry {
 function checkSize(body: CreateJob): void {
   const bytes = Buffer.byteLength(JSON.stringify(body.input));
   if (bytes > MAX_JOB_INPUT_BYTES) {
-    throw new DomainError('PayloadTooLargeError', `input has ${bytes} bytes; ${MAX_JOB_INPUT_BYTES} are allowed`);
+    throw new DomainError(
+      'PayloadTooLargeError',
+      `input has ${bytes} bytes; at most ${MAX_JOB_INPUT_BYTES} are allowed`,
+    );
   }
 }
 
@@ -156,7 +159,10 @@ async function findFiles(
   const files: Record<string, FileRef> = {};
   for (const [field, fileId] of entry.files.flatMap((name) => fileIdsOf(name, input[name]))) {
     const file = await deps.findFile(tenantId, fileId);
-    if (!file) throw new DomainError('FileNotFoundError', `input.${field}: no such file`, { field: `input.${field}` });
+    if (!file)
+      throw new DomainError('FileNotFoundError', `input.${field}: the file does not exist`, {
+        field: `input.${field}`,
+      });
     files[field] = file;
   }
   return files;

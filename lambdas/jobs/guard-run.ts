@@ -148,13 +148,13 @@ export async function readRunningJob(
   { tenant_id, job_id, attempt, run }: ExecutionRef,
 ): Promise<JobRecord> {
   const job = await readJob(table, tenant_id, job_id);
-  if (!job) throw new DomainError('JobNotFoundError', `there is no job ${job_id}`);
+  if (!job) throw new DomainError('JobNotFoundError', `job ${job_id} does not exist`);
   if (job.state !== 'running' || job.attempt !== attempt || job.run !== run) throw cancelled();
   return job;
 }
 
 function timedOutBy(key: Key, deadline: Date): DomainError {
-  return new DomainError('TaskTimeoutError', `${key.sk} was not done by ${deadline.toISOString()}`);
+  return new DomainError('TaskTimeoutError', `${key.sk} did not end by ${deadline.toISOString()}`);
 }
 
 export function cancelled(): DomainError {

@@ -53,7 +53,7 @@ export async function claimTask(
   if (task.state === 'completed') return { outcome: 'completed', output: task.output ?? null };
   // The answer to our own claim was lost on the way.
   if (task.runner === runnerId) return ours;
-  throw new DomainError('TaskBusyError', `task ${task.task_id} has another runner`, { task: task.task_id });
+  throw new DomainError('TaskBusyError', `another runner has task ${task.task_id}`, { task: task.task_id });
 }
 
 /** Answers until when; `LeaseLostError` if another runner has the task. */

@@ -118,7 +118,7 @@ export function checkResult(what: string, result: Value | undefined): Value {
   if (bytes <= MAX_TASK_OUTPUT_BYTES) return result ?? null;
   throw new DomainError(
     'InternalError',
-    `${what} has ${bytes} bytes; above ${MAX_TASK_OUTPUT_BYTES / KIB} KiB it belongs in an artifact or a scratch object`,
+    `${what} has ${bytes} bytes; at most ${MAX_TASK_OUTPUT_BYTES / KIB} KiB are allowed: store it as an artifact or a scratch object`,
   );
 }
 

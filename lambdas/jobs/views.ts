@@ -99,7 +99,7 @@ export function taskView(task: TaskRecord, job: JobRecord, now: Date): Task {
   const { task_id, step, step_order, item, attempts, created_at, started_at, ended_at, output } = task;
   const lost = task.state === 'running' && hasEnded(job.state) && task.lease_until <= now.getTime();
   const state = !lost ? task.state : job.state === 'cancelled' ? 'cancelled' : 'failed';
-  const error = lost ? { code: 'LeaseLostError', message: 'the runner has not been heard of again' } : task.error;
+  const error = lost ? { code: 'LeaseLostError', message: 'the runner stopped sending heartbeats' } : task.error;
   const times = { created_at, started_at, ended_at };
   return { id: task_id, step_type: step, step_order, item, state, attempts, ...times, error, output };
 }

@@ -33,11 +33,11 @@ export async function openConnection(
   const offered = protocols.split(',').map((protocol) => protocol.trim());
   const credential = offered.find((protocol) => protocol.startsWith(CREDENTIAL_PROTOCOL));
   if (!credential) {
-    const how = `offer a second subprotocol, ${CREDENTIAL_PROTOCOL}<API key or token>`;
-    throw new DomainError('UnauthenticatedError', `the connection comes without a credential: ${how}`);
+    const how = `offer a second subprotocol, ${CREDENTIAL_PROTOCOL}<API key or JWT>`;
+    throw new DomainError('UnauthenticatedError', `the connection has no credential: ${how}`);
   }
   const caller = await authenticate(`Bearer ${credential.slice(CREDENTIAL_PROTOCOL.length)}`);
-  if (caller.root) throw new DomainError('ForbiddenError', 'the root secret watches nothing; use a key');
+  if (caller.root) throw new DomainError('ForbiddenError', 'the root secret cannot watch events; use an API key');
   const until = clock.now().getTime() + LIFETIME_MS;
   const connection: ConnectionRecord = {
     tenant_id: caller.tenantId,
@@ -114,7 +114,7 @@ export async function addSubscription(
     },
   ]);
   if (result.ok || result.failed.some(({ index }) => index === 0)) return;
-  const message = `a connection takes ${MAX_SUBSCRIPTIONS} subscriptions: open another, or watch the batch or the tenant`;
+  const message = `a connection can have at most ${MAX_SUBSCRIPTIONS} subscriptions: open another one, or watch the batch or the tenant`;
   throw new DomainError('TooManyRequestsError', message);
 }
 

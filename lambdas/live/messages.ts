@@ -41,7 +41,7 @@ function parse(text: string): ReturnType<typeof ClientMessage.parse> {
   try {
     message = JSON.parse(text);
   } catch {
-    throw validationError([{ field: 'message', problem: 'it is not JSON' }]);
+    throw validationError([{ field: 'message', problem: 'must be JSON' }]);
   }
   const parsed = ClientMessage.safeParse(message);
   if (!parsed.success) throw validationError(problemsOf(parsed.error, 'message'));

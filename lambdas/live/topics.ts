@@ -35,7 +35,8 @@ export function sourceOf({ jobs, uploads }: SocketDeps, tenantId: TenantId, topi
     return {
       kind: 'events',
       async check() {
-        if (!(await readJob(jobs, tenantId, job))) throw new DomainError('JobNotFoundError', `there is no job ${job}`);
+        if (!(await readJob(jobs, tenantId, job)))
+          throw new DomainError('JobNotFoundError', `job ${job} does not exist`);
       },
       read: (after) => readJobEvents(jobs, tenantId, job, { after, limit: PAGE }),
     };
@@ -46,7 +47,7 @@ export function sourceOf({ jobs, uploads }: SocketDeps, tenantId: TenantId, topi
       kind: 'events',
       async check() {
         if (await readUpload(uploads, tenantId, upload)) return;
-        throw new DomainError('UploadNotFoundError', `there is no upload ${upload}`);
+        throw new DomainError('UploadNotFoundError', `upload ${upload} does not exist`);
       },
       read: (after) => readUploadEvents(uploads, tenantId, upload, { after, limit: PAGE }),
     };
@@ -57,7 +58,7 @@ export function sourceOf({ jobs, uploads }: SocketDeps, tenantId: TenantId, topi
     async read() {
       if (batchId) {
         const states = await readBatchStates(jobs, tenantId, batchId, SNAPSHOT_SIZE);
-        if (!states) throw new DomainError('BatchNotFoundError', `there is no batch ${batchId}`);
+        if (!states) throw new DomainError('BatchNotFoundError', `batch ${batchId} does not exist`);
         return states;
       }
       const ofJobs = await readJobStates(jobs, tenantId, SNAPSHOT_SIZE);

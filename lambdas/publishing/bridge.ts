@@ -96,10 +96,13 @@ export async function askBridge(services: Services, send: CommandToSend): Promis
   }
   if (command.state === 'failed') throw bridgeError(command);
   if (now.getTime() - Date.parse(command.sent_at) > PATIENCE_MS) {
-    throw new DomainError('BridgeSilentError', `no bridge has answered ${commandId} for an hour: is one running?`);
+    throw new DomainError(
+      'BridgeSilentError',
+      `no bridge has been heard from for an hour, and ${commandId} waits: check that one runs`,
+    );
   }
   if (now.getTime() - Date.parse(command.begun_at ?? command.sent_at) > ANSWER_MS) {
-    throw new DomainError('BridgeSilentError', `no bridge has answered ${commandId} for a day, though one works on it`);
+    throw new DomainError('BridgeSilentError', `a bridge works on ${commandId}, but has not answered for a day`);
   }
   throw waiting(commandId);
 }
@@ -109,7 +112,7 @@ function waiting(commandId: CommandId): DomainError {
 }
 
 function bridgeError({ error }: CommandRecord): DomainError {
-  const message = `the bridge: ${error?.message}`;
+  const message = `the bridge failed: ${error?.message}`;
   return new DomainError(
     (error?.retryable ?? error?.heals) ? 'MarketplaceUnavailableError' : 'ListingRefusedError',
     message,
@@ -135,7 +138,8 @@ export async function queueCommands(
     if (moved.ok) queued += 1;
   }
   // It was answered before anybody waited.
-  if (queued === 0) throw new DomainError('CommandNotFoundError', `no command of ${jobId} waits for an answer`);
+  if (queued === 0)
+    throw new DomainError('CommandNotFoundError', `job ${jobId} has no command that waits for an answer`);
 }
 
 interface Receive {
@@ -268,7 +272,9 @@ export async function answerCommand(
 
 function parseAnswer(type: BridgeCommandType, { result, error }: BridgeAnswer): Record<string, Value> {
   if ((result === undefined) === (error === undefined))
-    throw validationError([{ field: 'result', problem: 'an answer has either a result or an error' }]);
+    throw validationError([
+      { field: 'result', problem: 'must be given without an error, or an error without a result' },
+    ]);
   if (error) return { state: 'failed', error };
   const parsed = BRIDGE_RESULTS[type].safeParse(result);
   if (!parsed.success)
@@ -281,7 +287,7 @@ function parseAnswer(type: BridgeCommandType, { result, error }: BridgeAnswer): 
 /** `CommandNotFoundError` for another tenant's command as for an unknown one. */
 async function getCommand(table: Table, tenantId: TenantId, commandId: CommandId): Promise<CommandRecord> {
   const command = await readCommand(table, tenantId, commandId);
-  if (!command) throw new DomainError('CommandNotFoundError', `there is no command ${commandId}`);
+  if (!command) throw new DomainError('CommandNotFoundError', `command ${commandId} does not exist`);
   return command;
 }
 

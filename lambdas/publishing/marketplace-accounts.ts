@@ -33,7 +33,8 @@ export async function getMarketplaceAccount(
   accountId: MarketplaceAccountId,
 ): Promise<MarketplaceAccount> {
   const item = await table.get(accountKey(tenantId, accountId));
-  if (!item) throw new DomainError('MarketplaceAccountNotFoundError', `there is no marketplace account ${accountId}`);
+  if (!item)
+    throw new DomainError('MarketplaceAccountNotFoundError', `marketplace account ${accountId} does not exist`);
   return asAccount(item);
 }
 
@@ -45,7 +46,9 @@ export async function renewMarketplaceCredentials(
 ): Promise<void> {
   const { marketplace } = await getMarketplaceAccount(deps, tenantId, accountId);
   if (marketplace === 'vinted')
-    throw validationError([{ field: 'credentials', problem: 'an account of Vinted has none: its bridge does' }]);
+    throw validationError([
+      { field: 'credentials', problem: 'must be absent: the bridge of a Vinted account keeps the credentials' },
+    ]);
   await deps.secrets.put(secretName(tenantId, accountId), JSON.stringify(credentials));
 }
 

@@ -30,7 +30,7 @@ export async function createProduct(
   for (const [index, fileId] of body.image_file_ids.entries()) {
     if (await deps.findFile(tenantId, fileId)) continue;
     const field = `image_file_ids[${index}]`;
-    throw new DomainError('FileNotFoundError', `${field}: there is no file ${fileId}; upload it first`, { field });
+    throw new DomainError('FileNotFoundError', `${field}: file ${fileId} does not exist; upload it first`, { field });
   }
   const product: Product = {
     ...body,
@@ -58,7 +58,7 @@ export async function getProduct(
   productId: ProductId,
 ): Promise<Product> {
   const item = await table.get(productKey(tenantId, productId));
-  if (!item) throw new DomainError('ProductNotFoundError', `there is no product ${productId}`);
+  if (!item) throw new DomainError('ProductNotFoundError', `product ${productId} does not exist`);
   return asProduct(item);
 }
 
@@ -72,7 +72,7 @@ export async function deleteProduct(
     key: productKey(tenantId, productId),
     if: { id: productId },
   });
-  if (!deleted.ok) throw new DomainError('ProductNotFoundError', `there is no product ${productId}`);
+  if (!deleted.ok) throw new DomainError('ProductNotFoundError', `product ${productId} does not exist`);
 }
 
 /** For the jobs context: the input of a job of publishing, with what it is about as it is now. */

@@ -26,7 +26,7 @@ export function jsonText<T extends z.ZodMiniType>(schema: T) {
     try {
       return JSON.parse(text);
     } catch {
-      issues.push({ code: 'custom', message: 'it is not JSON', input: text });
+      issues.push({ code: 'custom', message: 'must be JSON', input: text });
       return z.NEVER;
     }
   });

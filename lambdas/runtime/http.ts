@@ -87,7 +87,7 @@ export function createHttpApi({
 
   async function answer(request: RawRequest, trace: Trace): Promise<RawResponse> {
     const found = operations.get(`${request.method} ${request.path}`);
-    if (!found) throw new DomainError('RouteNotFoundError', `there is no ${request.method} ${request.path}`);
+    if (!found) throw new DomainError('RouteNotFoundError', `${request.method} ${request.path} does not exist`);
     const { name: operation, route } = found;
     trace.operation = operation;
     const caller = route.auth === 'none' ? NOBODY : await authenticate(request.headers.authorization);
@@ -128,7 +128,10 @@ export function createHttpApi({
 function checkAllowed(caller: Caller, needed: AnyRoute['auth']): void {
   if (needed === 'none') return;
   if (caller.root && needed !== 'root') {
-    throw new DomainError('ForbiddenError', 'the root secret only creates, lists and revokes API keys; use a key');
+    throw new DomainError(
+      'ForbiddenError',
+      'the root secret can only create, list and revoke API keys; use an API key',
+    );
   }
   const scope = needed === 'root' ? 'keys:write' : needed;
   if (!caller.scopes.includes(scope)) {
@@ -165,7 +168,7 @@ function singleValues(query: RawRequest['query'], problems: Problem[]): Record<s
   const single: Record<string, string | undefined> = Object.create(null);
   for (const [field, values] of Object.entries(query)) {
     single[field] = values[0];
-    if (values.length > 1) problems.push({ field, problem: 'it is given more than once' });
+    if (values.length > 1) problems.push({ field, problem: 'must not be given more than once' });
   }
   return single;
 }

@@ -42,7 +42,7 @@ export async function findRequest(
   // Items outlive their ttl for a while.
   if (!found || Number(found.ttl) * 1_000 <= now.getTime()) return { id: undefined, claim };
   if (found.request_hash !== requestHash) {
-    throw new DomainError('IdempotencyConflictError', 'this idempotency key was used with another request', {
+    throw new DomainError('IdempotencyConflictError', 'the idempotency key was already used for a different request', {
       [idField]: found[idField],
     });
   }
@@ -52,7 +52,7 @@ export async function findRequest(
 /** The number of the try that follows one whose claim failed; `ServiceBusyError` when there were enough. */
 export function nextTry(tries: number, maxTries = MAX_TRIES): number {
   if (tries < maxTries) return tries + 1;
-  throw new DomainError('ServiceBusyError', 'other requests came first again and again; try again');
+  throw new DomainError('ServiceBusyError', 'too many concurrent requests; try again later');
 }
 
 /** Of the values, whatever the order of their names. */

@@ -19,7 +19,7 @@ export function parseJsonBody(body: string | Uint8Array, contentType: string | u
 }
 
 export function bodyTooLarge(): DomainError {
-  return new DomainError('PayloadTooLargeError', `a request body has at most ${MAX_BODY_BYTES} bytes`, {
+  return new DomainError('PayloadTooLargeError', `the request body exceeds ${MAX_BODY_BYTES} bytes`, {
     max_bytes: MAX_BODY_BYTES,
   });
 }

@@ -30,7 +30,7 @@ export async function carryThrough(deps: UploadsDeps, upload: UploadRecord): Pro
   }
   const { expected_checksum: expected } = upload;
   if (expected !== undefined && expected !== head.checksumCrc64Nvme) {
-    const message = `the whole has the checksum ${head.checksumCrc64Nvme}, not ${expected}`;
+    const message = `the whole file has the checksum ${head.checksumCrc64Nvme}, but ${expected} was given`;
     return reject(deps, upload, 'ChecksumMismatchError', message);
   }
   if (!contentFits(upload.content_type, beginning)) {

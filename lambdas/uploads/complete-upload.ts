@@ -48,7 +48,7 @@ export async function completeUpload(
     if (upload.state === 'rejected') throw rejection(upload);
     if (upload.state === 'aborted' || upload.state === 'expired') throw notOpen(upload);
   }
-  throw new DomainError('ServiceBusyError', 'the parts of the upload change while it is completed');
+  throw new DomainError('ServiceBusyError', 'the parts of the upload keep changing while it is completed');
 }
 
 /** The commit point of what the caller asks for: from here on the file is made, by whoever gets to it. */
@@ -58,7 +58,9 @@ async function begin(deps: UploadsDeps, upload: UploadRecord, body: CompleteUplo
     (body.parts ?? []).map(({ part_number }) => part_number),
   );
   if (body.parts && upload.integrity === 'whole') {
-    throw validationError([{ field: 'parts', problem: 'not taken, as the integrity of this upload is whole' }]);
+    throw validationError([
+      { field: 'parts', problem: 'must be absent, because the integrity of this upload is whole' },
+    ]);
   }
   const arrived = await readArrivedOrExpire(deps, upload);
   if (arrived.upload.state !== 'open') return undefined;
@@ -79,14 +81,14 @@ function checkParts(upload: UploadRecord, parts: readonly StoredPart[], body: Co
   if (parts.length < partCount(upload)) {
     const missing = missingParts(upload, parts);
     const count = partCount(upload) - parts.length;
-    throw new DomainError('PartsMissingError', `${count} of ${partCount(upload)} parts have not arrived`, { missing });
+    throw new DomainError('PartsMissingError', `${count} of ${partCount(upload)} parts are missing`, { missing });
   }
   const stored = new Map(parts.map(({ partNumber, checksumCrc64Nvme }) => [partNumber, checksumCrc64Nvme]));
   const differing = (body.parts ?? [])
     .filter((part) => stored.get(part.part_number) !== part.checksum_crc64nvme)
     .map(({ part_number }) => part_number);
   if (differing.length > 0) {
-    throw new DomainError('PartChecksumMismatchError', `${differing.length} parts differ from their checksums`, {
+    throw new DomainError('PartChecksumMismatchError', `${differing.length} parts do not match their checksums`, {
       part_numbers: differing,
     });
   }
@@ -97,7 +99,7 @@ function checkParts(upload: UploadRecord, parts: readonly StoredPart[], body: Co
 
 function checkWhole(actual: string, { checksum_crc64nvme: given }: CompleteUpload): void {
   if (given === undefined || given === actual) return;
-  throw new DomainError('ChecksumMismatchError', `the whole has the checksum ${actual}, not ${given}`, {
+  throw new DomainError('ChecksumMismatchError', `the whole file has the checksum ${actual}, but ${given} was given`, {
     checksum_crc64nvme: actual,
   });
 }
@@ -135,7 +137,7 @@ async function fileOf({ table }: UploadsDeps, upload: UploadRecord, body: Comple
   const file = await readFile(table, upload.tenant_id, String(upload.file_id));
   if (!file) {
     const { state } = upload;
-    throw new DomainError('UploadNotOpenError', 'the upload was completed, and its file is deleted', { state });
+    throw new DomainError('UploadNotOpenError', 'the upload was completed and its file has been deleted', { state });
   }
   checkWhole(file.receipt.checksum_crc64nvme, body);
   return file;

@@ -127,5 +127,5 @@ async function readAnyFile({ table }: UploadsDeps, tenantId: TenantId, fileId: s
 }
 
 function fileNotFound(fileId: string): DomainError {
-  return new DomainError('FileNotFoundError', `there is no file ${fileId}`);
+  return new DomainError('FileNotFoundError', `file ${fileId} does not exist`);
 }

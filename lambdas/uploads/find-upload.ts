@@ -15,7 +15,7 @@ export async function findUpload(
 ): Promise<UploadRecord> {
   const upload = await readUpload(table, tenantId, uploadId);
   if (!upload || isForgotten(upload, clock.now()))
-    throw new DomainError('UploadNotFoundError', `there is no upload ${uploadId}`);
+    throw new DomainError('UploadNotFoundError', `upload ${uploadId} does not exist`);
   return upload;
 }
 

@@ -79,19 +79,23 @@ export async function initUpload(deps: UploadsApiDeps, input: InitUploadInput, t
 
 /** Throws unless the file can be uploaded, in parts of the size asked for, and what is to be signed are such parts. */
 function planParts({ size_bytes: size, part_size_bytes: asked, fingerprint, integrity, parts }: InitUpload): Plan {
-  if (size === 0) throw new DomainError('EmptyFileError', 'a file has at least one byte');
+  if (size === 0) throw new DomainError('EmptyFileError', 'the file is empty; a file needs at least one byte');
   if (size > MAX_FILE_SIZE_BYTES) {
-    throw new DomainError('FileTooLargeError', `a file has at most ${MAX_FILE_SIZE_BYTES} bytes, not ${size}`, {
-      max_size_bytes: MAX_FILE_SIZE_BYTES,
-    });
+    throw new DomainError(
+      'FileTooLargeError',
+      `the file has ${size} bytes; at most ${MAX_FILE_SIZE_BYTES} are allowed`,
+      {
+        max_size_bytes: MAX_FILE_SIZE_BYTES,
+      },
+    );
   }
   if (fingerprint && Number(fingerprint.split('-')[0]) !== size) {
-    throw validationError([{ field: 'fingerprint', problem: 'it is of a file of another size' }]);
+    throw validationError([{ field: 'fingerprint', problem: 'must be the fingerprint of a file of this size' }]);
   }
   const partSize = asked ?? choosePartSize(size);
   const count = countParts(size, partSize);
   if (count > MAX_PARTS) {
-    const problem = `the file would have ${count} parts; ${MAX_PARTS} are allowed`;
+    const problem = `must be larger: the file would have ${count} parts, and at most ${MAX_PARTS} are allowed`;
     throw validationError([{ field: 'part_size_bytes', problem }]);
   }
   const plan = { size_bytes: size, part_size_bytes: partSize, integrity };

@@ -34,7 +34,7 @@ export function checkPartNumbers(upload: Plan, partNumbers: readonly number[]): 
     (partNumber) => !(Number.isInteger(partNumber) && partNumber >= 1 && partNumber <= count),
   );
   if (wrong.length === 0) return;
-  throw new DomainError('InvalidPartIndexError', `the parts of this upload are 1 to ${count}, not ${wrong[0]}`, {
+  throw new DomainError('InvalidPartIndexError', `this upload has parts 1 to ${count}, but not ${wrong[0]}`, {
     part_count: count,
     part_numbers: wrong,
   });
@@ -50,7 +50,7 @@ export function checkPartsToSign(upload: Plan, parts: readonly PartToSign[], fie
     parts.map(({ part_number }) => part_number),
   );
   const needed = upload.integrity === 'parts';
-  const problem = `${needed ? 'needed' : 'not taken'}, as the integrity of this upload is ${upload.integrity}`;
+  const problem = `${needed ? 'is required' : 'must be absent'}, because the integrity of this upload is ${upload.integrity}`;
   const problems = parts.flatMap(({ checksum_crc64nvme: checksum }, index) =>
     (checksum !== undefined) === needed ? [] : [{ field: field.replace('[]', `[${index}]`), problem }],
   );

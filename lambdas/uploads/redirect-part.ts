@@ -17,10 +17,13 @@ interface RedirectPartInput {
 export async function redirectPart(deps: UploadsDeps, input: RedirectPartInput): Promise<string> {
   const upload = await findOpenUpload(deps, input.tenantId, input.uploadId);
   if (!/^[1-9]\d{0,4}$/.test(input.partNumber)) {
-    throw new DomainError('InvalidPartIndexError', 'a part number has digits only, and begins at 1');
+    throw new DomainError('InvalidPartIndexError', 'a part number must be an integer of at least 1');
   }
   if (input.hasBodyBytes) {
-    throw new DomainError('BodyNotAcceptedError', 'send this without a body, and the bytes to the URL it redirects to');
+    throw new DomainError(
+      'BodyNotAcceptedError',
+      'send this request without a body, and the bytes to the URL that it redirects to',
+    );
   }
   const part = {
     part_number: Number(input.partNumber),

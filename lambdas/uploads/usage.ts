@@ -77,15 +77,15 @@ function withOwn(quotas: Quotas, own: Item): Quotas {
 export function checkQuotas({ usage, quotas, resetsAt, secondsToReset }: TenantUsage, sizeBytes: number): void {
   const stored = { quota: 'stored_bytes', limit: quotas.stored_bytes, used: usage.stored_bytes, asked: sizeBytes };
   if (stored.used + stored.asked > stored.limit) {
-    throw exceeded(stored, 'delete files for good, or abort sessions');
+    throw exceeded(stored, 'delete files permanently or abort sessions');
   }
   const sessions = { quota: 'open_sessions', limit: quotas.open_sessions, used: usage.open_sessions, asked: 1 };
   if (sessions.used + sessions.asked > sessions.limit) throw exceeded(sessions, 'complete or abort sessions');
   const day = { quota: 'bytes_per_day', limit: quotas.bytes_per_day, used: usage.day_bytes, asked: sizeBytes };
   if (day.used + day.asked <= day.limit) return;
-  if (day.asked > day.limit) throw exceeded(day, 'a file of this size is more than a day may have');
+  if (day.asked > day.limit) throw exceeded(day, 'the file is larger than the daily quota');
   const resets_at = resetsAt.toISOString();
-  throw exceeded(day, `try again from ${resets_at} on`, { resets_at, retry_after_seconds: secondsToReset });
+  throw exceeded(day, `try again after ${resets_at}`, { resets_at, retry_after_seconds: secondsToReset });
 }
 
 function exceeded(
@@ -96,7 +96,7 @@ function exceeded(
   const { quota, limit, used, asked } = amounts;
   return new DomainError(
     'QuotaExceededError',
-    `the quota ${quota} is ${limit}: ${used} are used, and ${asked} more do not fit; ${advice}`,
+    `the quota ${quota} would be exceeded: ${used} of ${limit} are used, and ${asked} more are needed; ${advice}`,
     { ...(quota === 'open_sessions' ? {} : { field: 'size_bytes' }), ...amounts, ...frees },
   );
 }

@@ -51,12 +51,12 @@ export async function problemOfUrl(
 ): Promise<string | undefined> {
   const url = URL.parse(text);
   if (!url || (url.protocol !== 'https:' && !(allowPrivate && url.protocol === 'http:')))
-    return 'it is a URL that begins with https://';
-  if (url.username || url.password) return 'it has a user name or a password in it';
+    return 'must be a URL that starts with https://';
+  if (url.username || url.password) return 'must not contain a user name or a password';
   if (allowPrivate) return undefined;
   const found = await resolve(hostOf(url), { all: true }).catch(() => []);
   const isBad = found.some(({ address }) => !isPublicAddress(address));
-  return isBad ? 'it leads to an address that is not public' : undefined;
+  return isBad ? 'must resolve to public addresses only' : undefined;
 }
 
 /**
@@ -68,7 +68,7 @@ export async function postSafely(
   { headers, body, allowPrivate }: { headers: Readonly<Record<string, string>>; body: string; allowPrivate: boolean },
 ): Promise<number> {
   const url = new URL(text);
-  if (!allowPrivate && url.protocol !== 'https:') throw new Error('it is not https');
+  if (!allowPrivate && url.protocol !== 'https:') throw new Error('must be an https URL');
   const host = hostOf(url);
   // A name that is an address is not looked up.
   if (!allowPrivate && isIP(host) && !isPublicAddress(host)) throw notPublic();

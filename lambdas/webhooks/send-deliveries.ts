@@ -131,7 +131,7 @@ async function send(
   if (!headers) return { error: 'the webhook has no secret' };
   try {
     const status = await postSafely(webhook.url, { headers, body, allowPrivate });
-    return status >= 200 && status < 300 ? { status } : { status, error: `it answered ${status}` };
+    return status >= 200 && status < 300 ? { status } : { status, error: `the receiver answered ${status}` };
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) };
   }

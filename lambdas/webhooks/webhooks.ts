@@ -27,7 +27,10 @@ export async function createWebhook(
   await checkUrl(deps, body.url);
   const { items } = await table.query({ pk: webhooksPk(tenantId), limit: MAX_WEBHOOKS_PER_TENANT });
   if (items.length >= MAX_WEBHOOKS_PER_TENANT) {
-    throw new DomainError('QuotaExceededError', `a tenant has ${MAX_WEBHOOKS_PER_TENANT} webhooks at most: delete one`);
+    throw new DomainError(
+      'QuotaExceededError',
+      `a tenant can have at most ${MAX_WEBHOOKS_PER_TENANT} webhooks: delete one first`,
+    );
   }
   const webhook: WebhookRecord = {
     tenant_id: tenantId,
@@ -113,5 +116,5 @@ async function checkUrl(deps: WebhookDeps, url: string): Promise<void> {
 }
 
 function notFound(id: WebhookId): DomainError {
-  return new DomainError('WebhookNotFoundError', `there is no webhook ${id}`);
+  return new DomainError('WebhookNotFoundError', `webhook ${id} does not exist`);
 }

@@ -193,7 +193,10 @@ describe.concurrent("a seller's bridge", () => {
     const create = await nextCommand(client, 'create_listing');
     expect(create).toMatchObject({ photo_ids: ['first'], product: { id: input.product_id } });
     await client.bridge.answer(create.id, { error: { message: 'enough' } });
-    expect(await client.jobs.wait(job.id)).toMatchObject({ state: 'failed', error: { message: 'the bridge: enough' } });
+    expect(await client.jobs.wait(job.id)).toMatchObject({
+      state: 'failed',
+      error: { message: 'the bridge failed: enough' },
+    });
   });
 
   it('M12 does nothing of other tenants, and its key allows nothing else', { timeout: TIMEOUT }, async () => {

@@ -270,7 +270,7 @@ describe.concurrent('publishing', () => {
       retry_count: 0,
       error: { code: 'ListingRefusedError', task: 'validate' },
     });
-    expect(job.error?.message).toContain('title: it has 100 characters; 80 are allowed');
+    expect(job.error?.message).toContain('title: has 100 characters; at most 80 are allowed');
     expect((await seller.data()).calls).toEqual([]);
   });
 

@@ -248,7 +248,7 @@ describe('training', () => {
       state: 'failed',
       attempt: 1,
       retry_count: 0,
-      error: { code: 'InputDataError', message: expect.stringContaining('takes 4 features'), task: 'score-0' },
+      error: { code: 'InputDataError', message: expect.stringContaining('expects 4 features'), task: 'score-0' },
     });
     const ask = async (method: string, { id }: Job, path = '') => {
       const { status, body } = await call(method, `/jobs/${id}${path}`, { apiKey });

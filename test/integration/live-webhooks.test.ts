@@ -104,7 +104,7 @@ describe('a webhook', () => {
     expect(pauses[0]).toBeLessThan(7_000);
     const [failed] = await deliveries(id);
     expect(failed?.attempts).toHaveLength(11);
-    expect(failed?.attempts[0]).toMatchObject({ status: 500, error: 'it answered 500' });
+    expect(failed?.attempts[0]).toMatchObject({ status: 500, error: 'the receiver answered 500' });
     const { body } = await world.handlers.getWebhook(world.request({}, { webhook_id: id }));
     expect(body?.failing_since).toBeDefined();
   });
@@ -137,7 +137,7 @@ describe('a webhook', () => {
     });
     const { id } = await create({ url: `http://127.0.0.1:${(odd.address() as AddressInfo).port}/` });
     await tell(world.jobEvent(job, 'completed'));
-    expect(await deliveries(id)).toMatchObject([{ attempts: [{ status: 101, error: 'it answered 101' }] }]);
+    expect(await deliveries(id)).toMatchObject([{ attempts: [{ status: 101, error: 'the receiver answered 101' }] }]);
     await closed.promise;
   });
 

@@ -17,6 +17,6 @@ test('variables are parsed, with defaults; others are left alone', () => {
 
 test('one error names every variable that is missing or not valid', () => {
   const read = () => readConfig(shape, { UPLOADS_TABLE: '', ISSUERS: '{', LIMIT: 'x', NAMES: '[{}]' });
-  expect(read).toThrow(/UPLOADS_TABLE is missing; LIMIT is not valid: .*; ISSUERS is not valid: it is not JSON; /);
+  expect(read).toThrow(/UPLOADS_TABLE is missing; LIMIT is not valid: .*; ISSUERS is not valid: must be JSON; /);
   expect(read).toThrow(/NAMES\[0\]\.name is not valid: expected string/);
 });

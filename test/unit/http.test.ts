@@ -256,7 +256,7 @@ describe('requests', () => {
   });
 
   test('a body that is no JSON, no UTF-8 or of another type is refused with a sentence', async () => {
-    expect((await post('{"name":')).json.message).toMatch(/^body is not valid: it is not JSON/);
+    expect((await post('{"name":')).json.message).toMatch(/^body is not valid: must be JSON/);
     expect((await post(Uint8Array.of(0x22, 0xff, 0x22))).json.message).toMatch(/not UTF-8/);
     expect((await post('name=ci', { 'content-type': 'application/x-www-form-urlencoded' })).json.message).toMatch(
       /content-type: application\/json/,

@@ -218,11 +218,11 @@ describe('U7 inference', () => {
   });
 
   it.each([
-    ['a file whose columns are not those of the model', 'a,b\n1,2\n', undefined, /takes 16 features.*2 columns/],
+    ['a file whose columns are not those of the model', 'a,b\n1,2\n', undefined, /expects 16 features.*2 columns/],
     ['a CSV without a header', '1,2\n3,4\n', undefined, /needs a header/],
     ['a model that is none', rowsCsv, 'no model', /cannot be used/],
     ['JSON that is no policy', rowsCsv, '{"format": "another"}', /not a policy of the workflow training/],
-    ['a gzip file that is cut off', gzipSync(rowsCsv).subarray(0, 3_000), undefined, /not a whole gzip file/],
+    ['a gzip file that is cut off', gzipSync(rowsCsv).subarray(0, 3_000), undefined, /not a complete gzip file/],
     ['rows of which none can be scored', rowsCsv.replace(/\n[\s\S]*/, '\nx\ny\n'), undefined, /none of the 2 rows/],
   ])('refuses %s with what is wrong', async (_case, body, model, message) => {
     const file_id = await store('r.csv', Buffer.from(body as string));

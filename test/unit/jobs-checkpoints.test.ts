@@ -150,6 +150,6 @@ describe('ctx.checkpoint', () => {
       await ctx.checkpoint('x'.repeat(64 * MIB));
       return null;
     });
-    await expect(run).rejects.toThrow(/64 MiB are allowed: keep large data in scratch objects/);
+    await expect(run).rejects.toThrow(/64 MiB are allowed: store large data in scratch objects/);
   });
 });

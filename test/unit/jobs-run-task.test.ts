@@ -295,7 +295,7 @@ describe('runTask', () => {
   test('refuses an output above 200 KiB with a message that says what to do', async () => {
     const jobId = await world.started();
     const run = world.run(jobId, 'step1', async () => 'x'.repeat(204_800));
-    await expect(run).rejects.toThrow(/belongs in an artifact/);
+    await expect(run).rejects.toThrow(/store it as an artifact/);
     expect((await task(jobId, 'step1'))?.state).toBe('failed');
   });
 

@@ -331,7 +331,10 @@ describe('a command for a bridge', () => {
     const [command] = (await list()).items;
     await answerCommand(deps, tenant, command?.id as never, { error: { message: 'no', retryable: true } });
     await expect(ask(2)).rejects.toBeInstanceOf(DomainError);
-    await expect(ask(2)).rejects.toMatchObject({ code: 'MarketplaceUnavailableError', message: 'the bridge: no' });
+    await expect(ask(2)).rejects.toMatchObject({
+      code: 'MarketplaceUnavailableError',
+      message: 'the bridge failed: no',
+    });
     // A row that was written with the old name of `retryable`.
     const old = { error: { message: 'no', heals: true } };
     await deps.table.write({ op: 'update', key: commandKey(tenant, command?.id as never), set: old });

@@ -64,7 +64,7 @@ describe('quotas', () => {
     await expect(init(11)).rejects.toMatchObject({
       code: 'QuotaExceededError',
       message:
-        'the quota stored_bytes is 100: 90 are used, and 11 more do not fit; delete files for good, or abort sessions',
+        'the quota stored_bytes would be exceeded: 90 of 100 are used, and 11 more are needed; delete files permanently or abort sessions',
       details: { quota: 'stored_bytes', field: 'size_bytes', limit: 100, used: 90, asked: 11 },
     });
     expect(await world.stored()).toEqual(before);

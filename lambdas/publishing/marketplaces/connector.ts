@@ -48,29 +48,29 @@ export interface MarketplaceRules<Account extends MarketplaceAccount> {
 
 export function titleProblems({ title }: Product, most: number): Problem[] {
   return title.length > most
-    ? [{ field: 'title', problem: `it has ${title.length} characters; ${most} are allowed` }]
+    ? [{ field: 'title', problem: `has ${title.length} characters; at most ${most} are allowed` }]
     : [];
 }
 
 export function categoryProblems(marketplace: 'ebay' | 'etsy', product: Product, category_id?: string): Problem[] {
   if (product.category_ids[marketplace] ?? category_id) return [];
   const field = `category_ids.${marketplace}`;
-  return [{ field, problem: 'neither the product nor the account names a category' }];
+  return [{ field, problem: 'is required on the product or the account' }];
 }
 
 export function imageProblems(
   images: readonly FileRef[],
   { most, types }: { most: number; types: readonly string[] },
 ): Problem[] {
-  const few = images.length > most ? [{ field: 'image_file_ids', problem: `${most} images are allowed` }] : [];
+  const few = images.length > most ? [{ field: 'image_file_ids', problem: `at most ${most} images are allowed` }] : [];
   return [
     ...few,
     ...images.flatMap(({ name, content_type, size_bytes }, index) => {
       const field = `image_file_ids[${index}]`;
       if (!types.includes(content_type))
-        return [{ field, problem: `${name} is of type ${content_type}; ${types.join(', ')} are taken` }];
+        return [{ field, problem: `${name} has the type ${content_type}; allowed are ${types.join(', ')}` }];
       if (size_bytes > MAX_IMAGE_BYTES)
-        return [{ field, problem: `${name} has ${size_bytes} bytes; ${MAX_IMAGE_BYTES} are allowed` }];
+        return [{ field, problem: `${name} has ${size_bytes} bytes; at most ${MAX_IMAGE_BYTES} are allowed` }];
       return [];
     }),
   ];

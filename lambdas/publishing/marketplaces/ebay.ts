@@ -90,7 +90,7 @@ export function ebayConnector(
     if (status !== 404) return read(Offers).offers[0];
     const known = Errors.safeParse(body).data?.errors.some(({ errorId }) => errorId === NO_OFFER);
     if (known) return undefined;
-    throw new DomainError('MarketplaceUnavailableError', 'eBay does not tell whether there is an offer');
+    throw new DomainError('MarketplaceUnavailableError', 'eBay did not say whether there is an offer');
   }
 
   async function getOffer(offerId: string) {
@@ -170,7 +170,7 @@ export function ebayConnector(
     async verify({ listing_id }) {
       const offer = await findOffer();
       if (offer?.status !== 'PUBLISHED' || offer.listing?.listingId !== listing_id)
-        throw new DomainError('ListingRefusedError', `eBay does not list ${listing_id} any more`);
+        throw new DomainError('ListingRefusedError', `eBay no longer lists ${listing_id}`);
       const { listingStatus = 'ACTIVE' } = offer.listing;
       if (listingStatus !== 'ACTIVE')
         throw new DomainError('ListingRefusedError', `the listing ${listing_id} is ${listingStatus} on eBay`);

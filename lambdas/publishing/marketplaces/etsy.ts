@@ -92,7 +92,7 @@ export function etsyConnector(
     const { currency_code } = (await send({ method: 'GET', url: shop })).read(Shop);
     const { currency } = product.price;
     if (currency_code === currency) return;
-    throw new DomainError('ListingRefusedError', `the shop sells in ${currency_code}, and the price is in ${currency}`);
+    throw new DomainError('ListingRefusedError', `the shop sells in ${currency_code}, but the price is in ${currency}`);
   }
 
   const published = ({ listing_id, url }: Listing) => ({ listing_id, ...(url ? { url } : {}) });

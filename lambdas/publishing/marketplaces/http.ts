@@ -62,7 +62,7 @@ export function createSend(options: HttpOptions): Send {
       // As long again is left for the request itself.
       const most = Math.min(MAX_PAUSES_MS - pausedMs, options.remaining() / 2);
       if (pauseMs > most) {
-        const message = `${options.marketplace} takes no more requests for ${Math.ceil(pauseMs / 1_000)} s`;
+        const message = `${options.marketplace} accepts no more requests for ${Math.ceil(pauseMs / 1_000)} s`;
         throw new DomainError('MarketplaceBusyError', message, { retry_after_seconds: Math.ceil(pauseMs / 1_000) });
       }
       pausedMs += pauseMs;
@@ -116,7 +116,7 @@ function checkAnswer(
       const { success, data, error } = schema.safeParse(body);
       if (success) return data;
       const [problem] = problemsOf(error, 'the body');
-      const message = `${answered} with ${status}, but not as its API says: ${problem?.field}: ${problem?.problem}`;
+      const message = `${answered} with ${status}, but with an unexpected body: ${problem?.field}: ${problem?.problem}`;
       throw new DomainError('MarketplaceUnavailableError', message, { status });
     };
     return { status, body, read };

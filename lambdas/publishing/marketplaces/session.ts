@@ -61,7 +61,10 @@ export function createSession(options: SessionOptions): Session {
   async function read(): Promise<Credentials> {
     const text = await options.secrets.get(options.secretName);
     if (text === undefined)
-      throw new DomainError('CredentialsRefusedError', 'the account has no credentials: renew them');
+      throw new DomainError(
+        'CredentialsRefusedError',
+        'the account has no credentials: set them with PUT /marketplace-accounts/{account_id}/credentials',
+      );
     const credentials = Credentials.parse(JSON.parse(text));
     note(credentials);
     return credentials;
@@ -93,7 +96,7 @@ export function createSession(options: SessionOptions): Session {
       if (changed) return renew(now, refused);
       throw new DomainError(
         'CredentialsRefusedError',
-        'the marketplace gives no new access token: let the seller consent again, and renew the account’s credentials',
+        'the marketplace issued no new access token: have the seller consent again, and replace the account’s credentials',
       );
     }
     const { access_token, expires_in, refresh_token } = answer.read(TokenAnswer);

@@ -12,7 +12,7 @@ export const vintedRules: MarketplaceRules<VintedAccount> = {
   listingFirst: false,
   problems: (product, _account, images) => [
     ...titleProblems(product, 100),
-    ...(product.quantity > 1 ? [{ field: 'quantity', problem: 'Vinted lists single items' }] : []),
+    ...(product.quantity > 1 ? [{ field: 'quantity', problem: 'must be 1 on Vinted' }] : []),
     ...imageProblems(images, { most: 20, types: ['image/jpeg', 'image/png', 'image/webp'] }),
   ],
 };
@@ -57,7 +57,7 @@ export function vintedConnector(
 
     async verify({ listing_id }) {
       const { listed } = await ask('verify', { listing_id });
-      if (!listed) throw new DomainError('ListingRefusedError', `the bridge does not find ${listing_id} on Vinted`);
+      if (!listed) throw new DomainError('ListingRefusedError', `the bridge did not find ${listing_id} on Vinted`);
     },
   };
 }

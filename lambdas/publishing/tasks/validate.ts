@@ -21,7 +21,7 @@ export const task = defineTask(publishing, 'validate', async (ctx) => {
   const { name, listingFirst } = RULES[account.marketplace];
   if (problems.length > 0) {
     const told = problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
-    throw new DomainError('ListingRefusedError', `${name} would not take the product: ${told}`, { problems });
+    throw new DomainError('ListingRefusedError', `${name} would reject the product: ${told}`, { problems });
   }
   return { product, account, listing_first: listingFirst, items: images.map((_, index) => index) };
 });

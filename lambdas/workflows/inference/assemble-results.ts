@@ -45,7 +45,7 @@ export const task = defineTask(inference, 'assemble', async (ctx) => {
     await storeErrors();
     throw new DomainError(
       'InputDataError',
-      `none of the ${firstRow} rows of ${file?.name} could be scored: see errors.ndjson`,
+      `none of the ${firstRow} rows of ${file?.name} could be scored; errors.ndjson lists the reasons`,
       {
         field: 'file_id',
       },

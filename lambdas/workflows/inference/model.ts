@@ -37,9 +37,13 @@ export function loadModel(ctx: TaskContext<unknown>, features: number): Promise<
 
 async function readModel(ctx: TaskContext<unknown>, key: string, sizeBytes: number): Promise<Uint8Array> {
   if (sizeBytes > MAX_MODEL_BYTES) {
-    throw new DomainError('InputDataError', `a model has at most ${MAX_MODEL_BYTES} bytes; this one has ${sizeBytes}`, {
-      field: 'model_file_id',
-    });
+    throw new DomainError(
+      'InputDataError',
+      `the model has ${sizeBytes} bytes; at most ${MAX_MODEL_BYTES} are allowed`,
+      {
+        field: 'model_file_id',
+      },
+    );
   }
   return readObject(ctx.objects, key);
 }
@@ -63,7 +67,7 @@ async function createModel(name: string, bytes: Uint8Array, features: number): P
     );
   const checkFeatures = (expected: number) => {
     if (expected === features) return;
-    const message = `the model ${name} takes ${expected} features, the file has ${features} columns`;
+    const message = `the model ${name} expects ${expected} features, but the file has ${features} columns`;
     throw new DomainError('InputDataError', message, { field: 'file_id', expected, found: features });
   };
   // No ONNX model begins so: that would be a field of a kind that there is not.

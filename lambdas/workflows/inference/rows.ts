@@ -29,13 +29,13 @@ export function detectFormat(firstLine: string, format: 'csv' | 'ndjson'): RowFo
     const columns = Object.keys(record).filter((name) => !ID_COLUMNS.test(name) && typeof record[name] !== 'string');
     return columns.length > 0
       ? { format, delimiter: '', columns, positions: [], fields: 0 }
-      : { problem: 'the first record has no numbers' };
+      : { problem: 'the first record contains no numbers' };
   }
   const count = (delimiter: string) => line.split(delimiter).length;
   const delimiter = DELIMITERS.reduce((best, next) => (count(next) > count(best) ? next : best));
   const header = splitFields(line, delimiter).map((name) => name.trim());
   if (header.every((name) => name !== '' && Number.isFinite(Number(name)))) {
-    return { problem: 'the first line holds numbers: a CSV needs a header line with the names of its columns' };
+    return { problem: 'the first line contains numbers; a CSV file needs a header line with column names' };
   }
   const positions = [...header.keys()].filter((at) => !ID_COLUMNS.test(header[at] ?? ''));
   return { format, delimiter, columns: positions.map((at) => header[at] ?? ''), positions, fields: header.length };

@@ -38,7 +38,7 @@ async function findFormat(ctx: Context, file: FileRef, head: Uint8Array): Promis
   )) {
     if (lines.length > 0) return formatOf(ctx, file, lines[0]);
   }
-  throw new DomainError('InputDataError', `${file.name} has no lines`, { field: 'file_id' });
+  throw new DomainError('InputDataError', `${file.name} contains no lines`, { field: 'file_id' });
 }
 
 function formatOf(ctx: Context, file: FileRef, line: string | undefined): RowFormat {
@@ -74,7 +74,7 @@ async function unpack(ctx: Context, file: FileRef): Promise<SplitOutput> {
     if (unpacked.length >= MAX_TASKS_PER_MAP) {
       throw new DomainError(
         'InputDataError',
-        `${file.name} unpacks to more than ${MAX_TASKS_PER_MAP} ranges: choose a larger range_bytes`,
+        `${file.name} expands to more than ${MAX_TASKS_PER_MAP} ranges; set a larger range_bytes`,
         {
           field: 'range_bytes',
         },
@@ -114,7 +114,7 @@ async function unpack(ctx: Context, file: FileRef): Promise<SplitOutput> {
     if (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_')) {
       throw new DomainError(
         'InputDataError',
-        `${file.name} is not a whole gzip file`,
+        `${file.name} is not a complete gzip file`,
         { field: 'file_id' },
         { cause: error },
       );
