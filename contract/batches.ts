@@ -25,7 +25,7 @@ export const CreateBatch = z
   .check(
     z.refine(({ jobs, file_id }) => (jobs === undefined) !== (file_id === undefined), {
       path: ['jobs'],
-      error: 'give either jobs or file_id',
+      error: 'exactly one of jobs and file_id is required',
     }),
   );
 export type CreateBatch = z.infer<typeof CreateBatch>;

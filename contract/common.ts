@@ -46,7 +46,7 @@ export type TenantId = z.infer<typeof TenantId>;
 export const Timestamp = z.iso.datetime();
 
 /** CRC-64/NVME as S3 writes it: 8 bytes, big endian, in base64. */
-export const Crc64Nvme = z.string().check(z.regex(/^[A-Za-z0-9+/]{11}=$/, 'base64 of 8 bytes'));
+export const Crc64Nvme = z.string().check(z.regex(/^[A-Za-z0-9+/]{11}=$/, 'must be base64 of 8 bytes'));
 
 /** `Idempotency-Key`: 1–128 printable ASCII characters; kept for 7 days per tenant and route. */
 export const IdempotencyKey = z.string().check(z.regex(/^[\x21-\x7e]{1,128}$/));

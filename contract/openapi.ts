@@ -81,22 +81,22 @@ for (const [id, schema] of Object.entries(named)) registry.add(schema, { id });
 
 type Route = Routes[keyof Routes];
 
-const DESCRIPTION = `A client opens a session (\`POST /uploads/init\`), sends the file's parts with the presigned URLs straight to the
-object store, and completes the session; a job (\`POST /jobs\`) runs a workflow on the file.
+const DESCRIPTION = `A client opens a session (\`POST /uploads/init\`), sends the parts of the file straight to the object store through presigned
+URLs, and completes the session. A job (\`POST /jobs\`) runs a workflow on the file.
 
 **Credentials**: \`Authorization: Bearer <API key or JWT>\`. Each operation names the scope that it needs. Another tenant's
-id answers like an unknown one.
+id behaves like an unknown one.
 
-**Errors** have one shape: \`{error, message, details, request_id}\`. \`error\` is a stable code to switch on, \`message\` says what
-to do, \`details\` names the field or the parts concerned, and \`request_id\` is in the service's log.
+**Errors** have one shape: \`{error, message, details, request_id}\`. \`error\` is a stable code to switch on, \`message\` says
+what is wrong and what to do, \`details\` names the field or the parts concerned, and the service's log contains \`request_id\`.
 
-**Repeating** a request is safe: GET, PUT, DELETE and complete as they are, creations with an \`Idempotency-Key\`.
+**Repeating** a request is safe for GET, PUT, DELETE and complete, and for creations with an \`Idempotency-Key\`.
 
-**Completing** an upload answers 200 with the file, or 202 when that takes long: it goes on without the caller, and the session
-ends \`completed\` or \`rejected\`, as \`GET /uploads/{upload_id}\` and the events \`upload.completed\` and \`upload.rejected\` tell.
+**Completing** an upload answers 200 with the file, or 202 if that takes long. The completion then continues without the caller;
+\`GET /uploads/{upload_id}\` and the events \`upload.completed\` and \`upload.rejected\` report the outcome.
 
-**Listings** are newest first; \`next_cursor\` goes into \`cursor\` of the next call, with the same filters. A
-range of time begins at \`created_after\` and ends before \`created_before\`.`;
+**Listings** are newest first. Pass \`next_cursor\` as \`cursor\` of the next call, with the same filters. \`created_after\` is
+inclusive, \`created_before\` is exclusive.`;
 
 /** The OpenAPI 3.1 document of the API, from the route table. */
 export function openApiDocument(version: string): Json {
@@ -128,7 +128,7 @@ export function openApiDocument(version: string): Json {
         bearer: {
           type: 'http',
           scheme: 'bearer',
-          description: 'An API key, or a JWT of an issuer that this deployment accepts.',
+          description: 'An API key, or a JWT of an issuer that the deployment accepts.',
         },
       },
       schemas: { ...components, Error: errorSchema },
@@ -139,7 +139,11 @@ export function openApiDocument(version: string): Json {
 const errorSchema = {
   type: 'object',
   properties: {
-    error: { type: 'string', enum: Object.keys(ERRORS), description: 'Stable: switch on this, never on the message.' },
+    error: {
+      type: 'string',
+      enum: Object.keys(ERRORS),
+      description: 'Stable code. Switch on this, never on the message.',
+    },
     message: { type: 'string' },
     details: { type: 'object', additionalProperties: true },
     request_id: { type: 'string' },

@@ -26,11 +26,14 @@ const encoder = new TextEncoder();
 /** A display name: 1–1,024 bytes, no path and no control characters. */
 const FileName = z.string().check(
   z.minLength(1),
-  z.refine((name) => encoder.encode(name).length <= MAX_NAME_BYTES, `at most ${MAX_NAME_BYTES} bytes of UTF-8`),
-  z.refine((name) => name.isWellFormed(), 'well-formed Unicode'),
+  z.refine(
+    (name) => encoder.encode(name).length <= MAX_NAME_BYTES,
+    `must have at most ${MAX_NAME_BYTES} bytes of UTF-8`,
+  ),
+  z.refine((name) => name.isWellFormed(), 'must be well-formed Unicode'),
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
-  z.refine((name) => !/[\u0000-\u001f\u007f/\\]/.test(name), 'no slashes, backslashes or control characters'),
-  z.refine((name) => name !== '.' && name !== '..', 'not a path'),
+  z.refine((name) => !/[\u0000-\u001f\u007f/\\]/.test(name), 'must not contain slashes or control characters'),
+  z.refine((name) => name !== '.' && name !== '..', 'must not be a path'),
 );
 
 /** A media type such as `text/csv`, with optional parameters: what may stand in an HTTP header. */

@@ -18,7 +18,7 @@ export const identityRoutes = {
   listKeys: route({
     method: 'GET',
     path: '/keys',
-    summary: 'List API keys of the tenant',
+    summary: 'List the API keys of the tenant',
     auth: 'root',
     query: z.extend(PageQuery, { tenant_id: z.optional(z.string().check(z.maxLength(64))) }),
     responses: { 200: pageOf(ApiKey) },
@@ -37,7 +37,7 @@ export const identityRoutes = {
   getHealth: route({
     method: 'GET',
     path: '/health',
-    summary: 'Whether the service answers',
+    summary: 'Check that the service is available',
     auth: 'none',
     responses: { 200: z.object({ status: z.literal('ok'), version: z.string() }) },
     errors: [],
@@ -46,7 +46,7 @@ export const identityRoutes = {
 
 export const identity = context({
   name: 'identity',
-  description: 'API keys, and whether the service answers.',
+  description: 'API keys and the health check.',
   routes: identityRoutes,
   table: {},
   settings: ['issuers'],

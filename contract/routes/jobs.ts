@@ -7,7 +7,7 @@ import { idempotent, route } from './route.ts';
 
 const jobParams = z.object({ job_id: JobId });
 const batchParams = z.object({ batch_id: BatchId });
-const Moment = z.iso.datetime({ offset: true, error: 'it is no moment such as 2026-01-31T08:00:00Z' });
+const Moment = z.iso.datetime({ offset: true, error: 'must be an RFC 3339 timestamp such as 2026-01-31T08:00:00Z' });
 const ListJobsQuery = z
   .extend(PageQuery, {
     state: z.optional(JobState),
@@ -21,7 +21,7 @@ const ListJobsQuery = z
     z.refine(
       ({ created_after: after, created_before: before }) =>
         after === undefined || before === undefined || Date.parse(after) < Date.parse(before),
-      { path: ['created_before'], error: 'it is not later than created_after' },
+      { path: ['created_before'], error: 'must be later than created_after' },
     ),
   );
 
@@ -30,7 +30,7 @@ export const jobsRoutes = {
   createJob: route({
     method: 'POST',
     path: '/jobs',
-    summary: 'Queue a job',
+    summary: 'Create a job',
     auth: 'jobs:write',
     headers: idempotent,
     body: CreateJob,
@@ -49,7 +49,7 @@ export const jobsRoutes = {
   getJob: route({
     method: 'GET',
     path: '/jobs/{job_id}',
-    summary: 'A job, its state and progress',
+    summary: 'Get a job with its state and progress',
     auth: 'jobs:read',
     params: jobParams,
     responses: { 200: Job },
@@ -67,7 +67,7 @@ export const jobsRoutes = {
   retryJob: route({
     method: 'POST',
     path: '/jobs/{job_id}/retry',
-    summary: 'Queue a failed or cancelled job again; completed tasks are skipped',
+    summary: 'Retry a failed or cancelled job; completed tasks are skipped',
     auth: 'jobs:write',
     params: jobParams,
     responses: { 202: Job },
@@ -76,7 +76,7 @@ export const jobsRoutes = {
   listTasks: route({
     method: 'GET',
     path: '/jobs/{job_id}/tasks',
-    summary: "A job's tasks in order",
+    summary: "List a job's tasks, in order",
     auth: 'jobs:read',
     params: jobParams,
     query: PageQuery,
@@ -86,7 +86,7 @@ export const jobsRoutes = {
   listJobEvents: route({
     method: 'GET',
     path: '/jobs/{job_id}/events',
-    summary: "A job's events after a cursor; waits for one if asked",
+    summary: "List a job's events after a cursor; can wait for one",
     auth: 'jobs:read',
     params: jobParams,
     query: EventsQuery,
@@ -96,7 +96,7 @@ export const jobsRoutes = {
   listCheckpoints: route({
     method: 'GET',
     path: '/jobs/{job_id}/checkpoints',
-    summary: 'What a job has kept of itself to go on from, oldest first',
+    summary: "List a job's checkpoints, oldest first",
     auth: 'jobs:read',
     params: jobParams,
     query: PageQuery,
@@ -106,7 +106,7 @@ export const jobsRoutes = {
   listArtifacts: route({
     method: 'GET',
     path: '/jobs/{job_id}/artifacts',
-    summary: 'The files that a job made, with presigned URLs',
+    summary: "List a job's artifacts, with presigned URLs",
     auth: 'jobs:read',
     params: jobParams,
     query: PageQuery,
@@ -116,7 +116,7 @@ export const jobsRoutes = {
   createBatch: route({
     method: 'POST',
     path: '/batches',
-    summary: 'Queue many jobs at once, given or listed by a file',
+    summary: 'Create many jobs at once, from the request or from a file',
     auth: 'jobs:write',
     headers: idempotent,
     body: CreateBatch,
@@ -135,7 +135,7 @@ export const jobsRoutes = {
   getBatch: route({
     method: 'GET',
     path: '/batches/{batch_id}',
-    summary: 'A batch, its state and counters',
+    summary: 'Get a batch with its state and counters',
     auth: 'jobs:read',
     params: batchParams,
     responses: { 200: Batch },
@@ -144,7 +144,7 @@ export const jobsRoutes = {
   listBatchItems: route({
     method: 'GET',
     path: '/batches/{batch_id}/items',
-    summary: "A batch's jobs in order, with the errors of those that failed or were refused",
+    summary: "List a batch's jobs, in order, with the errors of failed and rejected ones",
     auth: 'jobs:read',
     params: batchParams,
     query: z.extend(PageQuery, { state: z.optional(JobState) }),
@@ -154,7 +154,7 @@ export const jobsRoutes = {
   cancelBatch: route({
     method: 'DELETE',
     path: '/batches/{batch_id}',
-    summary: 'Cancel every job of a batch that has not ended',
+    summary: 'Cancel all jobs of a batch that have not ended',
     auth: 'jobs:write',
     params: batchParams,
     responses: { 202: Batch },
@@ -163,7 +163,7 @@ export const jobsRoutes = {
   retryBatch: route({
     method: 'POST',
     path: '/batches/{batch_id}/retry',
-    summary: 'Queue the failed jobs of a batch again; completed tasks are skipped',
+    summary: 'Retry the failed jobs of a batch; completed tasks are skipped',
     auth: 'jobs:write',
     params: batchParams,
     responses: { 202: Batch },
@@ -181,7 +181,7 @@ export const jobsRoutes = {
   listWorkflows: route({
     method: 'GET',
     path: '/workflows',
-    summary: 'The workflows and the input that each takes',
+    summary: 'List workflows and their input schemas',
     auth: 'jobs:read',
     responses: { 200: z.object({ items: z.array(Workflow) }) },
     errors: [],
@@ -190,7 +190,7 @@ export const jobsRoutes = {
 
 export const jobs = context({
   name: 'jobs',
-  description: 'Jobs: runs of a workflow on files, their tasks, events and artifacts.',
+  description: 'Jobs, which run a workflow on files, with their tasks, events and artifacts.',
   routes: jobsRoutes,
   api: { memoryMiB: 1_769 },
   table: {},

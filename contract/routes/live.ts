@@ -7,7 +7,7 @@ export const liveRoutes = {
   getLive: route({
     method: 'GET',
     path: '/live',
-    summary: 'Where events are pushed over WebSocket, if this deployment does that',
+    summary: 'Get the WebSocket address for events, if the deployment has one',
     auth: 'none',
     responses: { 200: Live },
     errors: [],
@@ -16,7 +16,7 @@ export const liveRoutes = {
 
 export const live = context({
   name: 'live',
-  description: 'Events, pushed as they happen: docs/live.md has the messages of the WebSocket.',
+  description: 'Live events over WebSocket. docs/live.md describes the messages.',
   routes: liveRoutes,
   // Connections end with the process that holds them.
   table: { ephemeral: true },

@@ -38,7 +38,7 @@ export const publishingRoutes = {
   createProduct: route({
     method: 'POST',
     path: '/products',
-    summary: 'Note a product that is to be published',
+    summary: 'Create a product to publish',
     auth: 'products:write',
     headers: idempotent,
     body: CreateProduct,
@@ -57,7 +57,7 @@ export const publishingRoutes = {
   getProduct: route({
     method: 'GET',
     path: '/products/{product_id}',
-    summary: 'A product',
+    summary: 'Get a product',
     auth: 'products:read',
     params: productParams,
     responses: { 200: Product },
@@ -66,7 +66,7 @@ export const publishingRoutes = {
   deleteProduct: route({
     method: 'DELETE',
     path: '/products/{product_id}',
-    summary: 'Forget a product; its listings and its files stay',
+    summary: 'Delete a product; its listings and files stay',
     auth: 'products:write',
     params: productParams,
     responses: { 204: null },
@@ -75,7 +75,7 @@ export const publishingRoutes = {
   createMarketplaceAccount: route({
     method: 'POST',
     path: '/marketplace-accounts',
-    summary: 'Connect an account of a marketplace; its credentials are never told again',
+    summary: 'Connect a marketplace account; its credentials are never returned',
     auth: 'products:write',
     body: CreateMarketplaceAccount,
     responses: { 201: MarketplaceAccount },
@@ -93,7 +93,7 @@ export const publishingRoutes = {
   getMarketplaceAccount: route({
     method: 'GET',
     path: '/marketplace-accounts/{account_id}',
-    summary: 'A marketplace account, without its credentials',
+    summary: 'Get a marketplace account, without its credentials',
     auth: 'products:read',
     params: accountParams,
     responses: { 200: MarketplaceAccount },
@@ -102,7 +102,7 @@ export const publishingRoutes = {
   renewMarketplaceCredentials: route({
     method: 'PUT',
     path: '/marketplace-accounts/{account_id}/credentials',
-    summary: "Replace an account's credentials, as when the marketplace refuses them",
+    summary: 'Replace the credentials of a marketplace account',
     auth: 'products:write',
     params: accountParams,
     body: RenewMarketplaceCredentials,
@@ -112,7 +112,7 @@ export const publishingRoutes = {
   deleteMarketplaceAccount: route({
     method: 'DELETE',
     path: '/marketplace-accounts/{account_id}',
-    summary: 'Disconnect an account and forget its credentials',
+    summary: 'Disconnect a marketplace account and delete its credentials',
     auth: 'products:write',
     params: accountParams,
     responses: { 204: null },
@@ -121,7 +121,7 @@ export const publishingRoutes = {
   receiveCommands: route({
     method: 'POST',
     path: '/bridge/commands/receive',
-    summary: 'Receive the next commands, which no other bridge receives for 20 s; waits for one if asked',
+    summary: 'Receive the next commands, which no other bridge receives for 20 s; can wait for one',
     auth: 'bridge:write',
     body: ReceiveCommands,
     responses: { 200: z.object({ items: z.array(BridgeCommand), next_cursor: z.optional(z.string()) }) },
@@ -130,7 +130,7 @@ export const publishingRoutes = {
   heartbeatCommand: route({
     method: 'POST',
     path: '/bridge/commands/{command_id}/heartbeat',
-    summary: 'Tell that a command is being worked on; every 5 s, else another bridge may get it after 20 s',
+    summary: 'Send a heartbeat for a command, every 5 s; without one, another bridge may receive it after 20 s',
     auth: 'bridge:write',
     params: commandParams,
     query: HeartbeatQuery,
@@ -141,7 +141,7 @@ export const publishingRoutes = {
   answerCommand: route({
     method: 'POST',
     path: '/bridge/commands/{command_id}/answer',
-    summary: 'Tell how a command ended; safe to repeat',
+    summary: 'Answer a command with its outcome; safe to repeat',
     auth: 'bridge:write',
     params: commandParams,
     body: BridgeAnswer,
@@ -152,7 +152,7 @@ export const publishingRoutes = {
 
 export const publishing = context({
   name: 'publishing',
-  description: "Products, accounts of marketplaces, and the commands of a seller's bridge.",
+  description: "Products, marketplace accounts, and the commands of a seller's bridge.",
   routes: publishingRoutes,
   api: { memoryMiB: 1_024 },
   table: {},

@@ -29,7 +29,7 @@ const ListUploadsQuery = z
   .check(
     z.refine(({ state, idle_seconds: idle }) => idle === undefined || state === 'open', {
       path: ['idle_seconds'],
-      error: 'it is taken with state=open only',
+      error: 'requires state=open',
     }),
   );
 const ListFilesQuery = z.extend(PageQuery, { deleted: z.optional(z.literal('true')) });
@@ -68,7 +68,7 @@ export const uploadsRoutes = {
   redirectPart: route({
     method: 'PUT',
     path: '/uploads/{upload_id}/part/{part_number}',
-    summary: "Redirect to a part's presigned URL: the bytes go there",
+    summary: "Redirect to a part's presigned URL, which takes the bytes",
     auth: 'uploads:write',
     // The part number is checked by the use case, which knows how many parts there are.
     params: z.extend(uploadParams, { part_number: z.string() }),
@@ -79,7 +79,7 @@ export const uploadsRoutes = {
   getUpload: route({
     method: 'GET',
     path: '/uploads/{upload_id}',
-    summary: 'The state of a session and what has arrived',
+    summary: 'Get the state of a session and what has arrived',
     auth: 'uploads:read',
     params: uploadParams,
     query: z.object({ include: z.optional(z.literal('parts')) }),
@@ -89,7 +89,7 @@ export const uploadsRoutes = {
   completeUpload: route({
     method: 'POST',
     path: '/uploads/{upload_id}/complete',
-    summary: 'Verify that every part is there and make the file',
+    summary: 'Verify that every part has arrived and create the file',
     auth: 'uploads:write',
     params: uploadParams,
     body: CompleteUpload,
@@ -116,7 +116,7 @@ export const uploadsRoutes = {
   listUploadEvents: route({
     method: 'GET',
     path: '/uploads/{upload_id}/events',
-    summary: "A session's events after a cursor; waits for one if asked",
+    summary: "List a session's events after a cursor; can wait for one",
     auth: 'uploads:read',
     params: uploadParams,
     query: EventsQuery,
@@ -126,7 +126,7 @@ export const uploadsRoutes = {
   listUploads: route({
     method: 'GET',
     path: '/uploads',
-    summary: 'List sessions, newest first; with `idle_seconds`, open ones that no part has reached for so many seconds',
+    summary: 'List sessions, newest first; with `idle_seconds`, open ones that have received no part for that long',
     auth: 'uploads:read',
     query: ListUploadsQuery,
     responses: { 200: z.extend(pageOf(ListedUpload), { orphaned: z.optional(Orphaned) }) },
@@ -135,7 +135,7 @@ export const uploadsRoutes = {
   listFiles: route({
     method: 'GET',
     path: '/files',
-    summary: 'List files, newest first, or those deleted that can be restored',
+    summary: 'List files, newest first, or deleted files that can be restored',
     auth: 'uploads:read',
     query: ListFilesQuery,
     responses: { 200: pageOf(File) },
@@ -144,7 +144,7 @@ export const uploadsRoutes = {
   getFile: route({
     method: 'GET',
     path: '/files/{file_id}',
-    summary: 'A file and its receipt',
+    summary: 'Get a file and its receipt',
     auth: 'uploads:read',
     params: fileParams,
     responses: { 200: File },
@@ -153,7 +153,7 @@ export const uploadsRoutes = {
   downloadFile: route({
     method: 'GET',
     path: '/files/{file_id}/download',
-    summary: "A presigned URL of a file's bytes",
+    summary: 'Get a presigned download URL for a file',
     auth: 'uploads:read',
     params: fileParams,
     responses: { 200: Download },
@@ -162,7 +162,7 @@ export const uploadsRoutes = {
   deleteFile: route({
     method: 'DELETE',
     path: '/files/{file_id}',
-    summary: 'Delete a file: for some days it can be restored, unless it is deleted for good',
+    summary: 'Delete a file; it can be restored for some days, unless `permanent` is set',
     auth: 'uploads:write',
     params: fileParams,
     query: z.object({ permanent: z.optional(z.literal('true')) }),
@@ -172,7 +172,7 @@ export const uploadsRoutes = {
   restoreFile: route({
     method: 'POST',
     path: '/files/{file_id}/restore',
-    summary: 'Bring back a deleted file',
+    summary: 'Restore a deleted file',
     auth: 'uploads:write',
     params: fileParams,
     responses: { 200: File },
@@ -181,7 +181,7 @@ export const uploadsRoutes = {
   getUsage: route({
     method: 'GET',
     path: '/usage',
-    summary: 'What the tenant uses of its quotas',
+    summary: 'Get quotas and usage of the tenant',
     auth: 'uploads:read',
     responses: { 200: Usage },
     errors: [],
@@ -190,7 +190,7 @@ export const uploadsRoutes = {
 
 export const uploads = context({
   name: 'uploads',
-  description: 'Upload sessions and files. Bytes go straight to the object store by presigned URLs.',
+  description: 'Upload sessions and files. Bytes go straight to the object store through presigned URLs.',
   routes: uploadsRoutes,
   api: { memoryMiB: 1_769 },
   table: {},

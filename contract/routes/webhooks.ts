@@ -11,7 +11,7 @@ export const webhooksRoutes = {
   createWebhook: route({
     method: 'POST',
     path: '/webhooks',
-    summary: 'Have an address told what happens, in messages signed as Standard Webhooks',
+    summary: 'Create a webhook, whose messages are signed as Standard Webhooks',
     auth: 'webhooks:write',
     body: WriteWebhook,
     responses: { 201: CreatedWebhook },
@@ -29,7 +29,7 @@ export const webhooksRoutes = {
   getWebhook: route({
     method: 'GET',
     path: '/webhooks/{webhook_id}',
-    summary: 'A webhook',
+    summary: 'Get a webhook',
     auth: 'webhooks:write',
     params: webhookParams,
     responses: { 200: Webhook },
@@ -38,7 +38,7 @@ export const webhooksRoutes = {
   updateWebhook: route({
     method: 'PUT',
     path: '/webhooks/{webhook_id}',
-    summary: 'Replace what a webhook is; its secret stays',
+    summary: 'Replace the settings of a webhook; its secret stays',
     auth: 'webhooks:write',
     params: webhookParams,
     body: WriteWebhook,
@@ -48,7 +48,7 @@ export const webhooksRoutes = {
   deleteWebhook: route({
     method: 'DELETE',
     path: '/webhooks/{webhook_id}',
-    summary: 'Delete a webhook; what waits for it is not sent',
+    summary: 'Delete a webhook; pending messages are not sent',
     auth: 'webhooks:write',
     params: webhookParams,
     responses: { 204: null },
@@ -57,7 +57,7 @@ export const webhooksRoutes = {
   rotateWebhookSecret: route({
     method: 'POST',
     path: '/webhooks/{webhook_id}/rotate-secret',
-    summary: 'Give a webhook a new secret; for some hours messages carry the signatures of both',
+    summary: 'Rotate the secret of a webhook; messages carry both signatures during the overlap',
     auth: 'webhooks:write',
     params: webhookParams,
     body: RotateSecret,
@@ -67,7 +67,7 @@ export const webhooksRoutes = {
   listWebhookDeliveries: route({
     method: 'GET',
     path: '/webhooks/{webhook_id}/deliveries',
-    summary: 'Messages to a webhook and their attempts, newest first',
+    summary: 'List messages to a webhook and their attempts, newest first',
     auth: 'webhooks:write',
     params: webhookParams,
     query: PageQuery,
@@ -77,7 +77,7 @@ export const webhooksRoutes = {
   redeliverWebhook: route({
     method: 'POST',
     path: '/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver',
-    summary: 'Send a message again, whatever became of it',
+    summary: 'Send a message again, whatever its state',
     auth: 'webhooks:write',
     params: z.extend(webhookParams, { delivery_id: z.string().check(z.regex(/^[\w-]{1,128}$/)) }),
     responses: { 202: WebhookDelivery },
@@ -87,7 +87,7 @@ export const webhooksRoutes = {
 
 export const webhooks = context({
   name: 'webhooks',
-  description: 'Addresses that events are sent to, in messages signed as Standard Webhooks.',
+  description: 'URLs that receive events, in messages signed as Standard Webhooks.',
   routes: webhooksRoutes,
   table: { storedName: 'live' },
   feed: {

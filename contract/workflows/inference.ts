@@ -8,15 +8,15 @@ export const InferenceInput = z.strictObject({
   /** An ONNX model with one float input [N, features], or a policy of `training`; else the logistic regression that ships with Millrace. */
   model_file_id: z
     .optional(FileId)
-    .check(z.describe('An ONNX model, or a policy of training; the built-in logistic regression when left out')),
-  format: z.optional(z.enum(['csv', 'ndjson'])).check(z.describe('Told from the name and content when left out')),
+    .check(z.describe('An ONNX model, or a policy of `training`; defaults to the built-in logistic regression')),
+  format: z.optional(z.enum(['csv', 'ndjson'])).check(z.describe('Defaults to what name and content suggest')),
   /** Bytes of input that one task scores: 1 MiB – 256 MiB. */
   range_bytes: z._default(z.int().check(z.minimum(2 ** 20), z.maximum(2 ** 28)), 2 ** 24),
 });
 
 export const inference = workflow({
   name: 'inference',
-  description: 'Scores the rows of a file with a model: split into ranges, score them in parallel, assemble.',
+  description: 'Scores the rows of a file with a model, in parallel.',
   input: InferenceInput,
   files: ['file_id', 'model_file_id'],
   plan: () => [{ step: 'split' }, { step: 'assemble' }],

@@ -5,19 +5,19 @@ import { Marketplace, MarketplaceAccountId, ProductId } from '../publishing.ts';
 import { workflow } from '../workflow.ts';
 
 const PublishingInput = z.strictObject({
-  product_id: ProductId.check(z.describe('What to publish')),
-  account_id: MarketplaceAccountId.check(z.describe('The account of a marketplace to publish it on')),
+  product_id: ProductId.check(z.describe('Product to publish')),
+  account_id: MarketplaceAccountId.check(z.describe('Marketplace account to publish it on')),
   /** The account's. */
-  marketplace: z.optional(Marketplace).check(z.describe("The account's, filled in when left out")),
+  marketplace: z.optional(Marketplace).check(z.describe('Set by the server from the account')),
   /** The product's images when the job was created. */
   image_file_ids: z
     .optional(z.array(FileId).check(z.maxLength(MAX_PRODUCT_IMAGES)))
-    .check(z.describe("The product's, filled in: give none")),
+    .check(z.describe('Set by the server from the product; must be absent')),
 });
 
 export const publishing = workflow({
   name: 'publishing',
-  description: 'Publishes a product on a marketplace, once: eBay, Etsy, or Vinted by the seller’s bridge.',
+  description: 'Publishes a product once, on eBay, on Etsy, or on Vinted through the seller’s bridge.',
   input: PublishingInput,
   context: 'publishing',
   labelField: 'marketplace',

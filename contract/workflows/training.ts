@@ -12,36 +12,36 @@ export const TrainingInput = z
   .strictObject({
     environment: z
       ._default(z.enum(['cartpole', 'acrobot']), 'cartpole')
-      .check(z.describe('What the policy is to control')),
+      .check(z.describe('Problem that the policy controls')),
     seed: z
       ._default(z.int().check(...between(0, 2 ** 32 - 1)), 1)
-      .check(z.describe('The same seed and settings give the same policy, to the last bit')),
-    iterations: z._default(z.int().check(...between(1, 2_000)), 30).check(z.describe('Steps of the policy')),
-    trajectories: z
-      ._default(z.int().check(...between(1, 40)), 8)
-      .check(z.describe('Tasks that run at the same time in each iteration')),
-    pairs: z
-      ._default(z.int().check(...between(1, 100)), 8)
-      .check(z.describe('Pairs of episodes that each of these tasks plays, with the weights moved to either side')),
+      .check(z.describe('The same seed and settings produce the same policy, bit for bit')),
+    iterations: z
+      ._default(z.int().check(...between(1, 2_000)), 30)
+      .check(z.describe('Number of updates of the policy')),
+    trajectories: z._default(z.int().check(...between(1, 40)), 8).check(z.describe('Parallel tasks per iteration')),
+    pairs: z._default(z.int().check(...between(1, 100)), 8).check(z.describe('Pairs of mirrored episodes per task')),
     noise_scale: z
       ._default(z.number().check(...between(1e-4, 10)), 0.1)
-      .check(z.describe('How far the weights are moved')),
+      .check(z.describe('Standard deviation of the noise on the weights')),
     learning_rate: z._default(z.number().check(...between(1e-6, 1)), 0.05),
     hidden_units: z
       ._default(z.int().check(...between(0, 64)), 16)
-      .check(z.describe('Units between observations and actions; 0 for a linear policy')),
-    checkpoint_every: z._default(z.int().check(...between(1, 1_000)), 5).check(z.describe('Iterations')),
+      .check(z.describe('Hidden units of the network; 0 makes a linear policy')),
+    checkpoint_every: z
+      ._default(z.int().check(...between(1, 1_000)), 5)
+      .check(z.describe('Iterations between checkpoints')),
     evaluation_episodes: z
       ._default(z.int().check(...between(1, 1_000)), 20)
-      .check(z.describe('Episodes of the trained policy, from starts that it has not seen')),
+      .check(z.describe('Episodes that evaluate the trained policy, from new starts')),
   })
   .check(
     z.refine(({ iterations, trajectories }) => iterations * (trajectories + 1) <= MAX_TRAINING_TASKS, {
-      error: `a job has at most ${MAX_TRAINING_TASKS} tasks, which are iterations * (trajectories + 1): fewer tasks can play more pairs`,
+      error: `iterations * (trajectories + 1) must be at most ${MAX_TRAINING_TASKS}: use fewer trajectories with more pairs`,
       path: ['iterations'],
     }),
     z.refine(({ trajectories, pairs }) => 2 * trajectories * pairs <= MAX_EPISODES, {
-      error: `an iteration has at most ${MAX_EPISODES} episodes, which are 2 * trajectories * pairs`,
+      error: `2 * trajectories * pairs must be at most ${MAX_EPISODES}`,
       path: ['pairs'],
     }),
   );

@@ -28,18 +28,19 @@ function parse(body: string | Uint8Array): unknown {
   try {
     return JSON.parse(typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch (error) {
-    throw bodyProblem(error instanceof SyntaxError ? 'it is not JSON' : 'it is not UTF-8');
+    throw bodyProblem(error instanceof SyntaxError ? 'must be JSON' : 'must be UTF-8');
   }
 }
 
 /** Why no table could keep a parsed JSON value as it is. */
 export function findProblem(value: unknown, depth = 0): string | undefined {
-  if (depth > MAX_DEPTH) return `it is nested more than ${MAX_DEPTH} deep`;
-  if (typeof value === 'string') return value.isWellFormed() ? undefined : 'a text in it is not well-formed Unicode';
-  if (typeof value === 'number') return isStorable(value) ? undefined : 'a number in it is too large or too small';
+  if (depth > MAX_DEPTH) return `must not be nested deeper than ${MAX_DEPTH} levels`;
+  if (typeof value === 'string') return value.isWellFormed() ? undefined : 'must contain well-formed Unicode only';
+  if (typeof value === 'number')
+    return isStorable(value) ? undefined : 'must not contain numbers that are too large or too small';
   if (typeof value !== 'object' || value === null) return undefined;
   for (const [name, member] of Object.entries(value)) {
-    if (name === '__proto__' || name === '') return `it has a member named ${JSON.stringify(name)}`;
+    if (name === '__proto__' || name === '') return `must not contain a member named ${JSON.stringify(name)}`;
     const problem = findProblem(name, depth) ?? findProblem(member, depth + 1);
     if (problem !== undefined) return problem;
   }

@@ -200,7 +200,7 @@ describe('requests', () => {
     const query = Object.fromEntries([...new URLSearchParams(search)].map(([name, value]) => [name, [value]]));
     const { status, json } = await send({ path: '/jobs', query });
     expect([status, json.error]).toEqual([400, 'ValidationError']);
-    expect(json.details.problems).toEqual([{ field, problem: expect.stringMatching(/^it is no/) }]);
+    expect(json.details.problems).toEqual([{ field, problem: expect.stringMatching(/^must be/) }]);
   });
 
   test('every bad field is listed, and the message names the first', async () => {
@@ -257,7 +257,7 @@ describe('requests', () => {
 
   test('a body that is no JSON, no UTF-8 or of another type is refused with a sentence', async () => {
     expect((await post('{"name":')).json.message).toMatch(/^body is not valid: must be JSON/);
-    expect((await post(Uint8Array.of(0x22, 0xff, 0x22))).json.message).toMatch(/not UTF-8/);
+    expect((await post(Uint8Array.of(0x22, 0xff, 0x22))).json.message).toMatch(/must be UTF-8/);
     expect((await post('name=ci', { 'content-type': 'application/x-www-form-urlencoded' })).json.message).toMatch(
       /content-type: application\/json/,
     );
@@ -267,11 +267,11 @@ describe('requests', () => {
 
   test('a body that no store could keep is refused', async () => {
     const bodies = {
-      'it has a member named "__proto__"': '{"name":"ci","x":{"__proto__":{"root":true}}}',
-      'a text in it is not well-formed Unicode': '{"name":"\\ud800"}',
-      'it has a member named ""': '{"name":"ci","x":{"":1}}',
-      'a number in it is too large or too small': '{"name":"ci","x":[1e-200,1e999]}',
-      'it is nested more than 24 deep': `{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
+      'must not contain a member named "__proto__"': '{"name":"ci","x":{"__proto__":{"root":true}}}',
+      'must contain well-formed Unicode only': '{"name":"\\ud800"}',
+      'must not contain a member named ""': '{"name":"ci","x":{"":1}}',
+      'must not contain numbers that are too large or too small': '{"name":"ci","x":[1e-200,1e999]}',
+      'must not be nested deeper than 24 levels': `{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
     };
     for (const [problem, body] of Object.entries(bodies)) {
       const { status, json } = await post(body);
