@@ -32,7 +32,7 @@ const FileName = z.string().check(
   ),
   z.refine((name) => name.isWellFormed(), 'must be well-formed Unicode'),
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
-  z.refine((name) => !/[\u0000-\u001f\u007f/\\]/.test(name), 'must not contain slashes or control characters'),
+  z.refine((name) => !/[\u0000-\u001f\u007f/\\]/.test(name), 'must not contain /, \\ or control characters'),
   z.refine((name) => name !== '.' && name !== '..', 'must not be a path'),
 );
 
