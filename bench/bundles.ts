@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { globSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Metafile } from 'esbuild';
-import type { ContextSpec } from '../contract/context.ts';
+import { basename, join } from 'node:path';
+import { App } from 'aws-cdk-lib';
+import { type ContextSpec, queueVariable, tableVariable } from '../contract/context.ts';
 import * as contexts from '../contract/contexts.ts';
+import type { WorkflowEntry } from '../contract/workflow.ts';
 import * as workflows from '../contract/workflows.ts';
-import { type Bundle, bundle, contextBundle, nameOfPart, partsOf, taskBundle } from '../lib/bundle.ts';
+import { type Bundle, bundle, contextBundle, nameOfPart, partEnvironment, partsOf, taskBundle } from '../lib/bundle.ts';
+import { readSettings, settingsEnvironment } from '../lib/settings.ts';
 import { atMost, type BenchOptions, type Figure, figure, median } from './figures.ts';
 
 interface BundleFigures {
@@ -32,66 +34,74 @@ const AWS_SDK = /node_modules\/(@aws-sdk|@smithy|@aws-crypto|@aws|mnemonist|obli
 
 /** How much code each Lambda loads when it starts, minified, and how long that takes. */
 export function measureBundles(rounds: number): BundleFigures[] {
-  const folder = mkdtempSync(join(tmpdir(), 'millrace-bundles-'));
+  const parent = mkdtempSync(join(tmpdir(), 'millrace-bundles-'));
   try {
-    return lambdas().map(({ name, kind, ...code }) => {
-      const inputs = loadedAtStart(bundle(code, folder)).flatMap((output) => Object.entries(output.inputs));
+    return lambdas().map(({ name, kind, environment, ...code }) => {
+      const folder = join(parent, name);
+      const { outputs } = bundle(code, folder);
+      const entry = join(folder, 'index.mjs');
+      const files = new Set(loadedFiles(entry, environment));
+      const inputs = Object.entries(outputs).flatMap(([path, output]) =>
+        files.has(basename(path)) ? Object.entries(output.inputs) : [],
+      );
       const own = inputs.filter(([path]) => !AWS_SDK.test(path));
-      const loadingMs = median(Array.from({ length: rounds }, () => load(join(folder, 'index.mjs'))));
+      const loadingMs = median(Array.from({ length: rounds }, () => Number(run(LOAD, entry, environment))));
       return { name, totalBytes: sum(inputs), ownBytes: sum(own), ownBudgetBytes: BUDGET_BYTES[kind], loadingMs };
     });
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(parent, { recursive: true });
   }
 }
 
-/** The entry and what it imports, without what it may import later. */
-function loadedAtStart({ outputs }: Metafile): Metafile['outputs'][string][] {
-  const loaded = new Set(
-    Object.keys(outputs).filter((path) => outputs[path]?.entryPoint && path.endsWith('index.mjs')),
-  );
-  for (const path of loaded)
-    for (const { kind, path: imported } of outputs[path]?.imports ?? [])
-      if (kind === 'import-statement' && imported in outputs) loaded.add(imported);
-  return [...loaded].flatMap((path) => outputs[path] ?? []);
-}
+const settings = readSettings(new App());
+const declared = Object.values<ContextSpec>(contexts);
 
 /** What the entries read when they load, so that each of them does. */
-const ENVIRONMENT = {
+const ENVIRONMENT: Readonly<Record<string, string>> = {
   AWS_REGION: 'us-east-1',
   BUCKET: 'bucket',
   BUS_NAME: 'bus',
-  DELETED_FILE_DAYS: '7',
-  ISSUERS: '[]',
-  IDENTITY_TABLE: 'identity',
-  JOBS_TABLE: 'jobs',
-  MARKETPLACES: '{}',
-  LIVE_TABLE: 'live',
   METRICS_NAMESPACE: 'millrace',
   MILLRACE_VERSION: '0.0.0',
-  PUBLISHING_TABLE: 'publishing',
-  QUOTAS: '{}',
   ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:root',
-  RETRY_DELAY_SECONDS: '5',
-  RUNNING_JOBS_PER_TENANT: '1',
   SECRETS_PREFIX: 'millrace/',
   SIGNING_ROLE_ARN: 'arn:aws:iam::111111111111:role/signing',
   STATE_MACHINE_ARN_PREFIX: 'arn:aws:states:us-east-1:111111111111:stateMachine:',
-  UPLOADS_TABLE: 'uploads',
-  WEBHOOKS_TABLE: 'webhooks',
-  WEBHOOKS_TO_PRIVATE: 'false',
+  ...Object.assign({}, ...declared.map((context) => settingsEnvironment(context, settings))),
+  ...Object.fromEntries(declared.map(({ name }) => [tableVariable(name), name])),
+  ...Object.fromEntries(declared.map(({ name }) => [queueVariable(name), `https://sqs.invalid/${name}`])),
 };
+
 const LOAD = `
   const start = performance.now();
   await import(process.argv[1]);
   process.stdout.write(String(performance.now() - start));
 `;
-const ROUNDS = 5;
+/** An entry may import() what it needs while it loads: only the loader knows what that is. */
+const LIST = `
+  import { registerHooks } from 'node:module';
+  registerHooks({
+    load(url, context, nextLoad) {
+      if (url.endsWith('.mjs')) console.log(url);
+      return nextLoad(url, context);
+    },
+  });
+  await import(process.argv[1]);
+`;
 
-function load(path: string): number {
-  const args = ['--input-type=module', '--eval', LOAD, path];
-  return Number(execFileSync(process.execPath, args, { env: ENVIRONMENT, encoding: 'utf8' }));
+function loadedFiles(entry: string, environment: Readonly<Record<string, string>>): string[] {
+  return run(LIST, entry, environment)
+    .trim()
+    .split('\n')
+    .map((url) => basename(url));
 }
+
+function run(script: string, entry: string, environment: Readonly<Record<string, string>>): string {
+  const args = ['--input-type=module', '--eval', script, entry];
+  return execFileSync(process.execPath, args, { env: { ...ENVIRONMENT, ...environment }, encoding: 'utf8' });
+}
+
+const ROUNDS = 5;
 
 export async function benchBundles({ quick }: BenchOptions): Promise<Figure[]> {
   const measured = measureBundles(quick ? 1 : ROUNDS);
@@ -104,28 +114,43 @@ export async function benchBundles({ quick }: BenchOptions): Promise<Figure[]> {
   ];
 }
 
-function lambdas(): (Bundle & { name: string; kind: keyof typeof BUDGET_BYTES })[] {
-  const ofContexts = Object.values<ContextSpec>(contexts).flatMap((context) =>
+interface Lambda extends Bundle {
+  readonly name: string;
+  readonly kind: keyof typeof BUDGET_BYTES;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+function lambdas(): Lambda[] {
+  const ofContexts = declared.flatMap((context) =>
     partsOf(context).map((part) => ({
       name: `${context.name}/${nameOfPart(part)}`,
       kind: part === 'api' ? ('api' as const) : ('other' as const),
+      environment: partEnvironment(part),
       ...contextBundle(context.name, part),
     })),
   );
+  const ofTasks = Object.values<WorkflowEntry>(workflows).flatMap((workflow) =>
+    Object.entries(workflow.tasks).map(([state, task]) => ({
+      name: `${workflow.name}/${state}`,
+      kind: 'task' as const,
+      environment: {},
+      ...taskBundle(workflow, task),
+    })),
+  );
   // Those that special stacks add.
-  const others = globSync('lambdas/*/!(task).lambda.ts').filter(
-    (file) => !ofContexts.some(({ entry }) => entry === file),
+  const generic = new Set([...ofContexts, ...ofTasks].map(({ entry }) => entry));
+  const others = globSync('lambdas/*/*.lambda.ts').filter(
+    (entry) => !generic.has(entry) && !entry.includes('/runtime/'),
   );
   return [
     ...ofContexts,
-    ...others.map((entry) => ({ name: entry.replace(/^lambdas\/|\.lambda\.ts$/g, ''), kind: 'other' as const, entry })),
-    ...Object.values(workflows).flatMap((workflow) =>
-      Object.entries(workflow.tasks).map(([state, task]) => ({
-        name: `${workflow.name}/${state}`,
-        kind: 'task' as const,
-        ...taskBundle(workflow, task),
-      })),
-    ),
+    ...others.map((entry) => ({
+      name: entry.replace(/^lambdas\/|\.lambda\.ts$/g, ''),
+      kind: 'other' as const,
+      environment: {},
+      entry,
+    })),
+    ...ofTasks,
   ];
 }
 

@@ -59,6 +59,11 @@ export function nameOfPart(part: ContextPart): string {
   return typeof part === 'string' ? part : part.schedule;
 }
 
+/** What the entry of a part needs to know beside its context. */
+export function partEnvironment(part: ContextPart): Readonly<Record<string, string>> {
+  return typeof part === 'string' ? {} : { SCHEDULE: part.schedule };
+}
+
 /** The code of the Lambda that runs a part of a context. */
 export function contextBundle(context: string, part: ContextPart): Bundle {
   return { entry: `lambdas/${context}/${nameOfPart(part)}.lambda.ts` };

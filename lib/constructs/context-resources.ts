@@ -8,7 +8,7 @@ import {
   type FunctionSize,
   tableVariable,
 } from '../../contract/context.ts';
-import { type Bundle, type ContextPart, contextBundle, nameOfPart } from '../bundle.ts';
+import { type Bundle, type ContextPart, contextBundle, nameOfPart, partEnvironment } from '../bundle.ts';
 import { type Settings, settingsEnvironment } from '../settings.ts';
 import { feedChanges } from './change-feed.ts';
 import { ConsumerQueue } from './consumer-queue.ts';
@@ -121,7 +121,8 @@ export class ContextResources {
   #addPart(part: ContextPart, usualId: string, props: FunctionProps): NodeFunction {
     const name = nameOfPart(part);
     const code = contextBundle(this.context.name, part);
-    const added = this.addFunction(this.#id(name, usualId), { ...props, ...code });
+    const environment = { ...partEnvironment(part), ...props.environment };
+    const added = this.addFunction(this.#id(name, usualId), { ...props, ...code, environment });
     this.#table?.allowReadAndWrite(added.role);
     for (const table of Object.values(this.#props.reads)) table.allowRead(added.role);
     this.#functions.set(name, added);
