@@ -240,8 +240,9 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .action(action(retryBatch));
   program
     .command('stats')
-    .description('count jobs by label (such as the marketplace) and state')
-    .argument('[label]')
+    .summary('count jobs by label and state')
+    .description('count jobs by label, such as the marketplace, and by state')
+    .argument('[label]', 'count jobs with this label only')
     .action(action(showStats));
   program.command('workflows').description('list workflows and their inputs').action(action(listWorkflows));
 

@@ -86,7 +86,7 @@ export async function readCheckpoint(
     throw error;
   });
   if (bytes && sha256(bytes) === wanted) return JSON.parse(bytes.toString()) as Value;
-  log.error('checkpoint is damaged', { object_key });
+  log.error('checkpoint is corrupt', { object_key });
   return undefined;
 }
 

@@ -133,7 +133,8 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
       await restTask(deps, key, runtime.runnerId);
       throw error;
     }
-    if (error.code === 'InternalError') deps.log.error('task failed by a defect', { ...fields, error: thrown });
+    if (error.code === 'InternalError')
+      deps.log.error('task failed with an unexpected error', { ...fields, error: thrown });
     const state = error.code === 'JobCancelledError' ? 'cancelled' : 'failed';
     const { code, message, details } = error;
     const set: Record<string, Value> = { error: { code, message } };

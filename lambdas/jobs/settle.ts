@@ -41,7 +41,7 @@ export function settleExecution(deps: JobsDeps, { sleep }: SettleOptions = {}): 
     const execution = ref && (await deps.workflows.describe({ workflow, name }));
     const input = ExecutionInput.safeParse(execution?.input);
     if (!ref || !execution || !input.success) {
-      deps.log.warn('ended execution is of no job', { workflow, name });
+      deps.log.warn('ended execution belongs to no job', { workflow, name });
       return;
     }
     const job = await readJob(deps.table, input.data.job.tenant_id, ref.job_id);

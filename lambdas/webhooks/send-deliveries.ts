@@ -111,7 +111,7 @@ async function attempt(deps: WebhookDeps, delivery: DeliveryRecord, webhook: Web
   await table.write({ op: 'update', key, if: { tries: tries + 1 }, ...change });
   if (webhook) await noteHealth(deps, webhook, ok);
   const fields = { tenant_id, webhook_id, delivery_id, status: outcome.status, error: outcome.error };
-  deps.log[ok ? 'info' : 'warn'](ok ? 'webhook told' : 'webhook not told', fields);
+  deps.log[ok ? 'info' : 'warn'](ok ? 'webhook delivered' : 'webhook not delivered', fields);
 }
 
 const DUE = ['due_at', 'g2pk', 'g2sk'];

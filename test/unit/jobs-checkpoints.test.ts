@@ -111,7 +111,7 @@ describe('ctx.checkpoint', () => {
       await lose((await objects(jobId))[0] ?? '');
       expect(await last(jobId)).toBeUndefined();
     }
-    expect(world.logged.filter(({ message }) => message === 'checkpoint is damaged')).toHaveLength(2);
+    expect(world.logged.filter(({ message }) => message === 'checkpoint is corrupt')).toHaveLength(2);
   });
 
   test('is refused to a runner that lost its task, and leaves that of the other alone', async () => {

@@ -249,7 +249,7 @@ describe('runTask', () => {
     });
     await expect(run).rejects.toMatchObject({ name: 'InternalError', message: 'x is undefined' });
     expect((await task(jobId, 'step1'))?.error).toEqual({ code: 'InternalError', message: 'x is undefined' });
-    expect(world.logged).toContainEqual(expect.objectContaining({ message: 'task failed by a defect' }));
+    expect(world.logged).toContainEqual(expect.objectContaining({ message: 'task failed with an unexpected error' }));
   });
 
   test.each([

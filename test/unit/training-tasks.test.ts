@@ -195,7 +195,7 @@ describe('training', () => {
     tasks = await startProcess();
     await train(jobId);
     expect(await weightsOf(jobId)).toEqual(trainHere(small).weights);
-    expect(world.logged.map(({ message }) => message)).toContain('checkpoint is damaged');
+    expect(world.logged.map(({ message }) => message)).toContain('checkpoint is corrupt');
   });
 
   it('T3 frees its slot when it is cancelled, and leaves its last checkpoint and nothing else', async () => {
