@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import * as z from 'zod/mini';
 import { ROOT_SECRET_PREFIX } from '../contract/keys.ts';
 
-/** Of the layout of a data folder; a folder of a newer version is left alone. */
-const DATA_VERSION = 1;
+/** Of what a data folder holds. `upgradeData` upgrades an older folder; a newer one is left alone. */
+export const DATA_VERSION = 2;
 
 /** What a person can mend: told as one sentence, without a stack. */
 export class SetupError extends Error {}
@@ -22,6 +22,8 @@ export interface DataFolder {
   readonly secrets: Secrets;
   /** Of the `Secrets` port. */
   readonly secretsFolder: string;
+  /** Of the data that it was opened with. */
+  readonly version: number;
   /** Lets another process use the folder. */
   close(): void;
 }
@@ -37,13 +39,14 @@ export function openDataFolder(path: string): DataFolder {
   }
   const lock = lockFolder(path);
   try {
-    checkVersion(path);
+    const version = readVersion(path);
     return {
       path,
       database: join(path, 'millrace.db'),
       objects: join(path, 'objects'),
       secrets: readSecrets(path),
       secretsFolder: join(path, 'secrets'),
+      version,
       close: () => lock.close(),
     };
   } catch (error) {
@@ -66,15 +69,23 @@ function lockFolder(path: string): DatabaseSync {
   }
 }
 
-function checkVersion(path: string): void {
-  const file = join(path, 'version.json');
-  if (!existsSync(file)) writeDurably(file, JSON.stringify({ version: DATA_VERSION }));
+const versionFile = (path: string) => join(path, 'version.json');
+
+/** To be called when all data is in the present form. A Millrace of data version 1 refuses the folder from then on. */
+export function writeVersion(path: string): void {
+  writeDurably(versionFile(path), JSON.stringify({ version: DATA_VERSION }));
+}
+
+function readVersion(path: string): number {
+  const file = versionFile(path);
+  if (!existsSync(file)) writeVersion(path);
   const { version } = readJson(file, z.object({ version: z.int() })) ?? fail(file);
   if (version > DATA_VERSION) {
     throw new SetupError(
       `the data folder ${path} has version ${version}, but this server supports versions up to ${DATA_VERSION}: update Millrace, or choose another folder with --data`,
     );
   }
+  return version;
 }
 
 function readSecrets(path: string): Secrets {
@@ -108,6 +119,9 @@ export function writeDurably(file: string, content: string): void {
   fsyncSync(descriptor);
   closeSync(descriptor);
   renameSync(part, file);
+  const folder = openSync(dirname(file), 'r');
+  fsyncSync(folder);
+  closeSync(folder);
 }
 
 /** From the working folder when it is below it, for people to read. */

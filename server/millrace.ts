@@ -44,6 +44,7 @@ import { createRequestListener, type Listening, listen } from './http.ts';
 import { createUpgradeListener, LIVE_PATH } from './live-socket.ts';
 import { openLogFile, rotateLogFile } from './log-file.ts';
 import type { TaskWorkerData } from './task-worker.ts';
+import { upgradeData } from './upgrade-data.ts';
 
 /** How often jobs are looked after that lost their thread or their event: it bounds how long they hang. */
 const RECONCILE_EVERY_SECONDS = 2;
@@ -89,6 +90,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   rotateLogFile(logFile);
   const log = openLogFile(logFile, {});
   const database = openDatabase(folder.database);
+  await upgradeData(folder, { database, log });
   const identityTable = new SqliteTable({ database, name: 'identity' });
   const uploadsTable = new SqliteTable({ database, name: 'uploads', changes: true });
   const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });

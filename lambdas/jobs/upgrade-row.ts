@@ -1,21 +1,21 @@
 import type { Item, Table, TransactResult, Write } from '../../platform/ports/table.ts';
 
 /**
- * How a run's number is stored. Functions of version 0.1 know it as `leg`; a deployment replaces functions stack by stack,
+ * How a run's number is stored. Functions of data version 1 know it as `leg`; a deployment replaces functions stack by stack,
  * and those of a workflow, which compare the number, come after those of this context. So the old name is written beside
- * the new one until no version 0.1 is updated any more (decision 0018).
+ * the new one until nobody updates from there any more (decision 0018).
  */
 export function runNumber(run: number): { readonly run: number; readonly leg: number } {
   return { run, leg: run };
 }
 
-/** A row of the jobs' table as it is stored now. A row of version 0.1 is brought into that form, any other returned as it is. */
+/** A row of the jobs' table as it is stored now. A row of data version 1 is brought into that form, any other returned as it is. */
 export function upgradeRow(item: Item): Item {
   if (item.sk === 'JOB') return upgradeJob(item);
   return item.sk === 'PROGRESS' ? upgradeProgress(item) : item;
 }
 
-/** Version 0.1 writes `leg` alone, also to a row that has `run` already: so `leg` holds where they differ. */
+/** Functions of data version 1 write `leg` alone, also to a row that has `run`: so `leg` holds where the two differ. */
 export function upgradeJob(item: Item): Item {
   if (!isOldJob(item)) return item;
   const { leg, marketplace, ...job } = item;
@@ -25,6 +25,7 @@ export function upgradeJob(item: Item): Item {
 /** Progress as the change feed stores it. */
 export function upgradeProgress(item: Item): Item {
   const { told_state, untold_seq, ...progress } = item;
+  if (told_state === undefined && untold_seq === undefined) return item;
   return {
     ...progress,
     ...(told_state !== undefined && { published_state: told_state }),
@@ -38,7 +39,7 @@ export function upgradeExecution(job: unknown): unknown {
 }
 
 /**
- * `transact` with conditions on `run`. A job's row that version 0.1 has written is rewritten first, when its condition
+ * `transact` with conditions on `run`. A job's row of data version 1 is rewritten first, when its condition
  * failed; then the writes are tried again.
  */
 export async function transactOnJobs(table: Table, writes: readonly Write[]): Promise<TransactResult> {

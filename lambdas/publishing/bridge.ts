@@ -113,10 +113,7 @@ function waiting(commandId: CommandId): DomainError {
 
 function bridgeError({ error }: CommandRecord): DomainError {
   const message = `the bridge failed: ${error?.message}`;
-  return new DomainError(
-    (error?.retryable ?? error?.heals) ? 'MarketplaceUnavailableError' : 'ListingRefusedError',
-    message,
-  );
+  return new DomainError(error?.retryable ? 'MarketplaceUnavailableError' : 'ListingRefusedError', message);
 }
 
 /** Puts the job's open commands into the queue for bridges, with the token of the state that waits for an answer. */

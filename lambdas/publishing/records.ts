@@ -9,6 +9,7 @@ import {
   type ProductId,
 } from '../../contract/publishing.ts';
 import type { Item, Key, Value } from '../../platform/ports/table.ts';
+import { upgradeRow } from './upgrade-row.ts';
 
 export const productKey = (tenantId: TenantId, productId: string): Key => ({
   pk: `T#${tenantId}#P#${productId}`,
@@ -61,8 +62,7 @@ export type CommandRecord = {
   readonly begun_at?: string;
   readonly created_at: string;
   readonly result?: Readonly<Record<string, Value>>;
-  /** Older rows have `heals` instead of `retryable`. */
-  readonly error?: { readonly message: string; readonly retryable?: boolean; readonly heals?: boolean };
+  readonly error?: { readonly message: string; readonly retryable: boolean };
   /** Of the state that waits for the answer, and its place in the queue; missing while none waits. */
   readonly token?: string;
   readonly cursor?: string;
@@ -80,7 +80,7 @@ export const commandKey = (tenantId: TenantId, commandId: CommandId): Key => ({
 export const commandIdOf = (jobId: JobId, task: string) => `cmd_${jobId.slice('job_'.length)}_${task}` as CommandId;
 const jobIdOf = (commandId: CommandId) => `job_${commandId.slice('cmd_'.length, 'cmd_'.length + 26)}`;
 
-export const asCommand = (item: Item) => item as unknown as CommandRecord;
+export const asCommand = (item: Item) => upgradeRow(item) as unknown as CommandRecord;
 
 /** Commands that a state waits for, in the order in which they are to be done. */
 export const queuePk = (tenantId: TenantId) => `T#${tenantId}#BRIDGE`;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { TenantId, WebhookId } from '../../contract/common.ts';
 import type { DeliveryAttempt, Webhook, WebhookDelivery, WebhookEvent } from '../../contract/webhooks.ts';
 import type { Item, Key, Table } from '../../platform/ports/table.ts';
+import { upgradeRow } from './upgrade-row.ts';
 
 /** A webhook, as it is kept; its secrets are not with it. */
 export type WebhookRecord = {
@@ -14,9 +15,6 @@ export type WebhookRecord = {
   readonly created_at: string;
   readonly failing_since?: string;
 };
-
-/** An attempt as it is stored; older rows have `milliseconds` instead of `duration_ms`. */
-type AttemptRecord = DeliveryAttempt | (Omit<DeliveryAttempt, 'duration_ms'> & { readonly milliseconds: number });
 
 /** A message to a webhook, as it is kept. */
 export type DeliveryRecord = {
@@ -31,7 +29,7 @@ export type DeliveryRecord = {
   readonly tries: number;
   /** Of a pending one, epoch milliseconds: when it is to be tried, or, while it is, when somebody else may. */
   readonly due_at?: number;
-  readonly attempts: readonly AttemptRecord[];
+  readonly attempts: readonly DeliveryAttempt[];
   readonly body: string;
 };
 
@@ -57,7 +55,7 @@ export function dueIndex(deliveryId: string, dueAt: number): { due_at: number; g
 }
 
 export const asWebhook = (item: Item) => item as unknown as WebhookRecord;
-export const asDelivery = (item: Item) => item as unknown as DeliveryRecord;
+export const asDelivery = (item: Item) => upgradeRow(item) as unknown as DeliveryRecord;
 
 export async function readWebhook(
   table: Table,
@@ -73,12 +71,6 @@ export function webhookView({ webhook_id, ...webhook }: WebhookRecord): Webhook 
   return { id: webhook_id, url, events: [...events], description, enabled, created_at, failing_since };
 }
 
-function attemptView(attempt: AttemptRecord): DeliveryAttempt {
-  if ('duration_ms' in attempt) return attempt;
-  const { milliseconds, ...rest } = attempt;
-  return { ...rest, duration_ms: milliseconds };
-}
-
 export function deliveryView({ delivery_id, webhook_id, due_at, body, ...delivery }: DeliveryRecord): WebhookDelivery {
   const { type, state, created_at, delivered_at, attempts } = delivery;
   return {
@@ -89,7 +81,7 @@ export function deliveryView({ delivery_id, webhook_id, due_at, body, ...deliver
     created_at,
     next_attempt_at: due_at === undefined ? undefined : new Date(due_at).toISOString(),
     delivered_at,
-    attempts: attempts.map(attemptView),
+    attempts: [...attempts],
     payload: JSON.parse(body) as unknown,
   };
 }

@@ -18,6 +18,11 @@ import { inTransaction, orBusy } from './open-database.ts';
 const PUT_ALL_ITEMS = 500;
 const PURGE_ITEMS = 500;
 
+/** The SQL table that stores the items of a table. */
+export function itemsTableOf(name: string): string {
+  return `table_${name}`;
+}
+
 /** The SQL table that keeps the changes of a table for its change feed. */
 export function changesTableOf(name: string): string {
   return `changes_${name}`;
@@ -42,7 +47,7 @@ export class SqliteTable implements Table {
     const { database, name, changes = false } = options;
     if (!/^[a-z][a-z0-9_]*$/.test(name)) throw new Error(`not a name of a table: ${name}`);
     this.#database = database;
-    this.#table = `table_${name}`;
+    this.#table = itemsTableOf(name);
     createTables(database, this.#table, changes ? changesTableOf(name) : undefined);
     this.#get = database.prepare(`SELECT body FROM ${this.#table} WHERE pk = ? AND sk = ?`);
     this.#put = database.prepare(

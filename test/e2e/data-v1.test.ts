@@ -11,7 +11,7 @@ import { marketplacesAt, newSeller, type Seller } from '../support/marketplaces/
 import { type SandboxServer, startSandboxServer } from '../support/marketplaces/server.ts';
 import { startWebhookReceiver, type WebhookReceiver } from '../support/webhook-receiver.ts';
 
-// A data folder of version 0.1, layout 1, as a kill -9 left it: test/support/make-data-v1.ts has made it. Everything in it
+// A data folder of version 1, as a kill -9 left it: test/support/make-data-v1.ts has made it. Everything in it
 // has to work for good.
 
 const lack = lackOf('a server process that can be killed', target.engine);
@@ -100,7 +100,7 @@ async function jobIn(id: string, state: string) {
   );
 }
 
-describe.skipIf(lack)(`a data folder of version 0.1${lack ? ` (${lack})` : ''}`, { timeout: TIMEOUT }, () => {
+describe.skipIf(lack)(`a data folder of version 1${lack ? ` (${lack})` : ''}`, { timeout: TIMEOUT }, () => {
   it('sends the messages that its webhooks wait for, signed with both secrets, and a failed one again', async () => {
     const { receiving, disabled } = webhooks;
     const listed = (await get('/webhooks')).items.map(({ id }: { id: string }) => id).sort();

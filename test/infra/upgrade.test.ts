@@ -3,7 +3,7 @@ import { synthesize } from './synth.ts';
 
 const { templates } = synthesize();
 
-/** Stack and logical id of all that holds data, as version 0.1 deployed them: another id is another, empty resource. */
+/** Stack and logical id of all that holds data, as they were deployed with data version 1: another id is another, empty resource. */
 const HOLDS_DATA = [
   ['AWS::DynamoDB::Table', 'millrace-foundation', 'IdentityTableE9A3D52B'],
   ['AWS::S3::Bucket', 'millrace-foundation', 'Data666C94C7'],
@@ -15,7 +15,7 @@ const HOLDS_DATA = [
 ] as const;
 
 /**
- * What a stack of version 0.1 imports from another: the values by which it is deployed. The stacks that export them are
+ * What a stack of data version 1 imports from another: the values by their names. The stacks that export them are
  * updated first, and CloudFormation refuses an update that takes an export away, or changes it, while it is imported:
  * https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-exports.html
  */
@@ -51,7 +51,7 @@ const IMPORTED = {
   },
 } as const;
 
-describe('a deployment of version 0.1 that is updated', () => {
+describe('a deployment of data version 1 that is updated', () => {
   test.each(HOLDS_DATA)('keeps %s %s/%s', (type, stack, id) => {
     expect(Object.keys(templates[stack]?.findResources(type) ?? {})).toContain(id);
   });

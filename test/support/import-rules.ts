@@ -134,7 +134,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
     files: 'server/**',
     imports: [
       './**',
-      'lambdas/*/{context,public}.ts',
+      'lambdas/*/{context,public,upgrade-row}.ts',
       RUNTIME,
       'platform/embedded/**',
       'platform/ports/**',
@@ -146,7 +146,7 @@ export const IMPORT_RULES: readonly ImportRule[] = [
       'node:sqlite',
       ...NODE,
     ],
-    rule: 'server imports contexts by context.ts and public.ts, lambdas/runtime (no aws-* file), platform/embedded, platform/ports and contract',
+    rule: 'server imports contexts by context.ts, public.ts and upgrade-row.ts, lambdas/runtime (no aws-* file), platform/embedded, platform/ports and contract',
   },
   {
     files: 'lib/**',

@@ -2,7 +2,7 @@ import type { JobId, TenantId } from '../../contract/common.ts';
 import { jobKey, progressKey } from '../../lambdas/jobs/records.ts';
 import type { Conditions, Item, Key, Table, Value } from '../../platform/ports/table.ts';
 
-/** Rewrites a job's rows as version 0.1 has stored them. */
+/** Rewrites a job's rows as data version 1 has stored them. */
 export async function makeOld(table: Table, tenantId: TenantId, jobId: JobId): Promise<void> {
   await rename(table, jobKey(tenantId, jobId), ['attempt', 'run'], { run: 'leg', label: 'marketplace' });
   await rename(table, progressKey(tenantId, jobId), ['last_seq', 'last_event'], {

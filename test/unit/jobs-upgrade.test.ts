@@ -42,7 +42,7 @@ async function oldStarted(): Promise<JobId> {
   return jobId;
 }
 
-/** As a state machine of version 0.1 calls it. */
+/** As a state machine of data version 1 calls it. */
 function runAsOld(jobId: JobId, step: string, body = async () => null): Promise<unknown> {
   const payload = { job: { tenant_id: tenant, job_id: jobId, attempt: 1, leg: 1 } };
   const deadline = new Date(world.clock.now().getTime() + 60_000);
@@ -50,7 +50,7 @@ function runAsOld(jobId: JobId, step: string, body = async () => null): Promise<
   return createTaskRunner(world.deps)(defineTask(line, step, body), payload, runtime);
 }
 
-describe('rows of jobs that version 0.1 has written', () => {
+describe('rows of jobs of data version 1', () => {
   test('let an execution that is under way run its tasks and end its job', async () => {
     const jobId = await oldStarted();
     await runAsOld(jobId, 'step1');
@@ -140,7 +140,7 @@ describe('rows of jobs that version 0.1 has written', () => {
     for (const name of ['untold_seq', 'told_state', 'pending_progress_seq']) expect(progress).not.toHaveProperty(name);
   });
 
-  test('are understood when version 0.1 changes a row that a later one has written', async () => {
+  test('are understood when a function of data version 1 changes a row that a later one has written', async () => {
     const jobId = await world.started();
     const { pk, sk } = await row(jobId);
     await world.table.write({ op: 'update', key: { pk, sk }, set: { leg: 2 } });

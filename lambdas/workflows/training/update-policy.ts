@@ -18,7 +18,7 @@ export const task = defineTask(training, 'update', async (ctx) => {
   const summary = summarize(current.number, returns);
   ctx.count({ iterations: 1 });
   ctx.gauge({ mean_return: summary.mean_return });
-  // State machines, and ledgers, of version 0.1 know the end of a run as `next_leg`: executions of theirs may be under way.
+  // State machines, and ledgers, of data version 1 know the end of a run as `next_leg`: executions of theirs may be under way.
   const then = done === iterations ? 'evaluate' : done % runLength(ctx.input) === 0 ? 'next_leg' : 'next_iteration';
   return { ...summary, next: iteration(done, ctx.input), then };
 });
