@@ -26,7 +26,10 @@ export class ContextStack extends Stack {
 
   /** For the tasks of workflows that work on the context's records. */
   get services(): TaskServices {
-    const { ownEnvironment, table } = this.resources;
-    return { environment: ownEnvironment, allow: (role) => table.allowReadAndWrite(role) };
+    const { context, ownEnvironment } = this.resources;
+    const allow: TaskServices['allow'] = (role) => {
+      if (context.table) this.resources.table.allowReadAndWrite(role);
+    };
+    return { environment: ownEnvironment, allow };
   }
 }

@@ -34,6 +34,7 @@ const notes = context({
   settings: ['deletedFileDays'],
 });
 const authors = context({ name: 'authors', description: 'Authors.', routes: {}, table: {} });
+const echo = context({ name: 'echo', description: 'Answers.', routes: { listNotes } });
 
 describe('the stack of a context', () => {
   const outdir = mkdtempSync(join(tmpdir(), 'millrace-context-'));
@@ -48,6 +49,8 @@ describe('the stack of a context', () => {
     context: notes,
     reads: { authors: read.resources.table },
   });
+  const withoutTable = new ContextStack(app, 'millrace-echo', { settings, foundation, context: echo, reads: {} });
+  withoutTable.services.allow(withoutTable.resources.function('api').role, withoutTable);
   const template = Template.fromStack(stack);
   const functions = Object.entries(template.findResources('AWS::Lambda::Function')).map(
     ([id, { Properties }]) => [id.replace(/[0-9A-F]{8}$/, ''), Properties] as const,
@@ -107,6 +110,11 @@ describe('the stack of a context', () => {
       ({ Properties }) => Properties.AlarmName,
     );
     expect(names.sort()).toEqual(['millrace-side-notes-dead-letters', 'millrace-side-notes-events-dead-letters']);
+  });
+
+  test('has no table unless the context declares one, for tasks of its workflows either', () => {
+    expect(withoutTable.services.environment).toEqual({});
+    Template.fromStack(withoutTable).resourceCountIs('AWS::DynamoDB::Table', 0);
   });
 
   test('has no function and no queue that the context does not declare', () => {
