@@ -6,6 +6,7 @@ import { abortedError, MillraceError, networkError, readRetryAfter } from '../er
 import type { Files } from '../resources/files.ts';
 import { mayRetry, Retries } from '../retry.ts';
 import type { File } from '../types.ts';
+import { systemReason } from './system-error.ts';
 
 const STALL_SECONDS = 60;
 
@@ -55,7 +56,7 @@ async function openAside(path: string, aside: string): Promise<FileHandle> {
   const folder = dirname(path);
   return open(aside, 'wx').catch(async (cause: NodeJS.ErrnoException) => {
     const hasFolder = (await stat(folder).catch(() => undefined))?.isDirectory();
-    const reason = hasFolder ? cause.code : `the folder ${folder} does not exist`;
+    const reason = hasFolder ? systemReason(cause) : `the folder ${folder} does not exist`;
     throw new MillraceError('FileUnwritableError', `${path} cannot be written: ${reason}`, { cause });
   });
 }

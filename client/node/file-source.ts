@@ -3,6 +3,7 @@ import { basename, resolve } from 'node:path';
 import { MIB } from '../../contract/limits.ts';
 import { MillraceError } from '../errors.ts';
 import type { FileSource } from '../ports.ts';
+import { systemReason } from './system-error.ts';
 
 /** Each reader has one buffer of this size, which others use after it: what a part in flight costs in memory. */
 const CHUNK_BYTES = MIB;
@@ -61,6 +62,5 @@ async function* readRange(
 }
 
 function unreadable(path: string, cause: unknown): MillraceError {
-  const code = (cause as { code?: unknown }).code ?? cause;
-  return new MillraceError('FileUnreadableError', `${path} cannot be read: ${code}`, { cause });
+  return new MillraceError('FileUnreadableError', `${path} cannot be read: ${systemReason(cause)}`, { cause });
 }

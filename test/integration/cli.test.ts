@@ -127,7 +127,9 @@ describe('upload', () => {
     await makeFile();
     const { exit, stdout, stderr } = await run(['upload', 'none.bin', 'rows.bin']);
     expect(exit).toBe(1);
-    expect(stderr).toContain('millrace: none.bin: none.bin cannot be read: ENOENT (FileUnreadableError)');
+    expect(stderr).toContain(
+      'millrace: none.bin: none.bin cannot be read: no such file or directory (FileUnreadableError)',
+    );
     expect(stdout).toContain('rows.bin');
   });
 
