@@ -172,7 +172,7 @@ export const jobsRoutes = {
   getStats: route({
     method: 'GET',
     path: '/stats',
-    summary: "The tenant's jobs by label and state, such as the marketplace of a publication",
+    summary: "Count the tenant's jobs by label, such as a publication's marketplace, and state",
     auth: 'jobs:read',
     query: z.object({ label: z.optional(z.string().check(z.maxLength(64))) }),
     responses: { 200: z.object({ items: z.array(LabelStats) }) },

@@ -158,5 +158,5 @@ function timedOutBy(key: Key, deadline: Date): DomainError {
 }
 
 export function cancelled(): DomainError {
-  return new DomainError('JobCancelledError', 'the job no longer runs this execution');
+  return new DomainError('JobCancelledError', 'the job was cancelled, or continues in another execution');
 }

@@ -105,8 +105,8 @@ async function continueJob(deps: JobsDeps, job: JobRecord, continued: string): P
   if (job.run >= MAX_RUNS) return refuse(`the state machine has not ended after ${MAX_RUNS} runs`);
   const bytes = Buffer.byteLength(continued);
   if (bytes > MAX_CONTINUATION_BYTES) {
-    const allowed = `${MAX_CONTINUATION_BYTES} are allowed: what is larger belongs in the ledger`;
-    return refuse(`the state machine gives on ${bytes} bytes; ${allowed}`);
+    const allowed = `${MAX_CONTINUATION_BYTES}: store larger values as task outputs`;
+    return refuse(`the state machine continues with ${bytes} bytes, more than ${allowed}`);
   }
   return startRun(deps, job, { continued, interruptions: 0 });
 }

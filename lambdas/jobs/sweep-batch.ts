@@ -112,7 +112,7 @@ function parseLine({ defaults }: BatchRecord, line: string): CreateJob {
   try {
     given = JSON.parse(line);
   } catch {
-    throw new DomainError('ValidationError', 'the line is not JSON');
+    throw new DomainError('ValidationError', 'the line must be JSON');
   }
   const problem = findProblem(given);
   if (problem !== undefined) throw validationError([{ field: 'job', problem }]);

@@ -27,7 +27,7 @@ export async function handleMessage(deps: SocketDeps, connectionId: string, text
     await subscribe(deps, connection, { connectionId, topic: message.topic, after: message.after, tell });
   } catch (error) {
     if (error instanceof Gone) return forgetConnection(deps, connectionId);
-    const known = error instanceof DomainError ? error : new DomainError('InternalError', 'the service failed');
+    const known = error instanceof DomainError ? error : new DomainError('InternalError', 'internal error');
     if (known !== error) deps.log.error('a message could not be handled', { error });
     const about = topic === undefined ? {} : { topic };
     await tell({ type: 'error', ...about, error: known.code, message: known.message }).catch(() => undefined);

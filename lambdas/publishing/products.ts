@@ -85,7 +85,8 @@ export async function completePublishingInput(
   const product = await getProduct({ table }, tenantId, ProductId.parse(input.product_id));
   const problem = (field: string, text: string) => validationError([{ field: `input.${field}`, problem: text }]);
   if (input.marketplace !== undefined && input.marketplace !== account.marketplace)
-    throw problem('marketplace', `the account is one of ${account.marketplace}`);
-  if (input.image_file_ids !== undefined) throw problem('image_file_ids', "the product's are taken: leave it out");
+    throw problem('marketplace', `must be ${account.marketplace}, as the account is`);
+  if (input.image_file_ids !== undefined)
+    throw problem('image_file_ids', "must be left out: the product's images are used");
   return { ...input, marketplace: account.marketplace, image_file_ids: product.image_file_ids };
 }

@@ -196,7 +196,7 @@ export function errorResponse(
   const known =
     error instanceof DomainError
       ? error
-      : new DomainError('InternalError', 'the service failed; its log has the details');
+      : new DomainError('InternalError', 'internal error; the log of the service has the details');
   const { status } = ERRORS[known.code];
   const body: ErrorBody = {
     error: known.code,

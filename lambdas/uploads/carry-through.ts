@@ -24,7 +24,10 @@ export async function carryThrough(deps: UploadsDeps, upload: UploadRecord): Pro
   if (!head || !beginning) {
     // Not every S3 has the object appear, and whole, in the moment in which the parts go.
     if (!isOverdue(upload, deps.clock.now())) {
-      throw new DomainError('ServiceBusyError', 'the object store has neither the parts nor the object of this upload');
+      throw new DomainError(
+        'ServiceBusyError',
+        'the object store shows neither the parts nor the object of this upload yet',
+      );
     }
     return reject(deps, upload, 'PartsMissingError', 'the object store no longer has the bytes of this upload');
   }
@@ -34,7 +37,7 @@ export async function carryThrough(deps: UploadsDeps, upload: UploadRecord): Pro
     return reject(deps, upload, 'ChecksumMismatchError', message);
   }
   if (!contentFits(upload.content_type, beginning)) {
-    return reject(deps, upload, 'ContentMismatchError', `the content is not ${upload.content_type}`);
+    return reject(deps, upload, 'ContentMismatchError', `the content does not match the type ${upload.content_type}`);
   }
   return recordFile(deps, upload, head);
 }

@@ -145,5 +145,5 @@ async function fileOf({ table }: UploadsDeps, upload: UploadRecord, body: Comple
 
 function rejection({ error, upload_id }: UploadRecord): DomainError {
   const code = (error?.code ?? 'UploadNotOpenError') as ErrorCode;
-  return new DomainError(code, error?.message ?? `upload ${upload_id} is rejected`, { state: 'rejected' });
+  return new DomainError(code, error?.message ?? `upload ${upload_id} was rejected`, { state: 'rejected' });
 }

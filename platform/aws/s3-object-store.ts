@@ -216,7 +216,7 @@ export class S3ObjectStore implements ObjectStore {
     } catch (error) {
       if (isNamed(error, 'InvalidRange')) return emptyStream();
       if (isNamed(error, 'NoSuchKey', 'NotFound'))
-        throw new DomainError('FileNotFoundError', 'there is no such object', { key }, { cause: error });
+        throw new DomainError('FileNotFoundError', 'no such object', { key }, { cause: error });
       throw error;
     }
   }

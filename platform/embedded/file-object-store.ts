@@ -215,7 +215,7 @@ export class FileObjectStore implements ObjectStore {
 
   async read(key: string, range: { start: number; end?: number } = { start: 0 }): Promise<ReadableStream<Uint8Array>> {
     const object = this.find(key);
-    if (!object) throw new DomainError('FileNotFoundError', 'there is no such object', { key });
+    if (!object) throw new DomainError('FileNotFoundError', 'no such object', { key });
     const bytes = this.bytesOf(object, range.start, range.end ?? object.sizeBytes);
     return NodeReadableStream.from(bytes) as ReadableStream<Uint8Array>;
   }

@@ -284,7 +284,7 @@ describe('runs', () => {
     await goOn(heavy, 'x'.repeat(32_768));
     expect(await get(heavy)).toMatchObject({
       state: 'failed',
-      error: { message: expect.stringMatching(/gives on 32770 bytes/) },
+      error: { message: expect.stringMatching(/continues with 32770 bytes/) },
     });
     expect(await world.slots()).toBe(0);
   });

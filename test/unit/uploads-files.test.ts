@@ -304,7 +304,7 @@ describe('tellUploadChanges', () => {
         type: 'upload.rejected',
         data: {
           upload_id: wrong.id,
-          error: { code: 'ContentMismatchError', message: 'the content is not image/png' },
+          error: { code: 'ContentMismatchError', message: 'the content does not match the type image/png' },
         },
       },
     ]);

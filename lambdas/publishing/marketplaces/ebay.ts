@@ -173,12 +173,15 @@ export function ebayConnector(
         throw new DomainError('ListingRefusedError', `eBay no longer lists ${listing_id}`);
       const { listingStatus = 'ACTIVE' } = offer.listing;
       if (listingStatus !== 'ACTIVE')
-        throw new DomainError('ListingRefusedError', `the listing ${listing_id} is ${listingStatus} on eBay`);
+        throw new DomainError(
+          'ListingRefusedError',
+          `the listing ${listing_id} has the status ${listingStatus} on eBay`,
+        );
       const { value, currency } = offer.pricingSummary?.price ?? {};
       if (Number(value) !== Number(decimalOf(product.price)) || currency !== product.price.currency)
         throw new DomainError(
           'ListingRefusedError',
-          `the listing ${listing_id} has another price: ${value} ${currency}`,
+          `the listing ${listing_id} has a different price: ${value} ${currency}`,
         );
     },
   };

@@ -160,10 +160,10 @@ export function etsyConnector(
     async verify({ listing_id }) {
       const { state, price } = await getListing(listing_id);
       if (state !== 'active')
-        throw new DomainError('ListingRefusedError', `the listing ${listing_id} is ${state} on Etsy`);
+        throw new DomainError('ListingRefusedError', `the listing ${listing_id} has the state ${state} on Etsy`);
       const value = price && price.amount / price.divisor;
       if (value !== Number(decimalOf(product.price)))
-        throw new DomainError('ListingRefusedError', `the listing ${listing_id} has another price: ${value}`);
+        throw new DomainError('ListingRefusedError', `the listing ${listing_id} has a different price: ${value}`);
     },
   };
 }
