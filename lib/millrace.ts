@@ -25,11 +25,13 @@ const STACKS: Readonly<Record<string, typeof ContextStack>> = {
 /** Contexts that share a stack with others: the foundation, and `live`, which depends on all that publish or consume events. */
 const SHARED = ['identity', 'live', 'webhooks'];
 
+const declared = Object.values<ContextSpec>(contexts);
+const workflows = Object.values<WorkflowEntry>(workflowEntries);
+
 /** Adds every stack of a deployment to the app; what can be set is in settings.ts. */
 export function addMillrace(app: App): void {
   const settings = readSettings(app);
   const name = (stack: string) => `${settings.prefix}-${stack}`;
-  const workflows = Object.values<WorkflowEntry>(workflowEntries);
   const foundation = new FoundationStack(app, name('foundation'), settings);
 
   const resources = new Map<string, ContextResources>([['identity', foundation.identity]]);
@@ -39,9 +41,9 @@ export function addMillrace(app: App): void {
       names.flatMap((context) => resources.get(context) ?? []).map(({ context, table }) => [context.name, table]),
     );
 
-  for (const context of inOrder(Object.values<ContextSpec>(contexts), workflows)) {
+  for (const context of inOrder(declared)) {
     const Stack = STACKS[context.name] ?? ContextStack;
-    const reads = tablesOf(readsOf(context, workflows));
+    const reads = tablesOf(readsOf(context, declared));
     const stack = new Stack(app, name(context.name), { settings, foundation, context, reads });
     resources.set(context.name, stack.resources);
     services.set(context.name, stack.services);
@@ -69,18 +71,24 @@ export function addMillrace(app: App): void {
   new EdgeStack(app, name('edge'), settings, [...resources.values()]);
 }
 
-/** Contexts whose tables a context's functions read. Jobs have their input completed by the contexts of their workflows. */
-function readsOf({ name, reads = [] }: ContextSpec, workflows: readonly WorkflowEntry[]): readonly string[] {
-  return name === 'jobs' ? [...new Set([...reads, ...workflows.flatMap(({ context }) => context ?? [])])] : reads;
+/**
+ * Contexts whose tables a context's functions read. Those of jobs run what completes the input of a workflow's job: a part
+ * of the workflow's context, which reads what that context does.
+ */
+function readsOf({ name, reads = [] }: ContextSpec, all: readonly ContextSpec[]): readonly string[] {
+  if (name !== 'jobs') return reads;
+  const ofWorkflows = all.filter((context) => workflows.some((workflow) => workflow.context === context.name));
+  const theirs = ofWorkflows.flatMap((context) => [...(context.table ? [context.name] : []), ...(context.reads ?? [])]);
+  return [...new Set([...reads, ...theirs])];
 }
 
 /** Those with a stack of their own, each after the ones that it reads. */
-function inOrder(all: readonly ContextSpec[], workflows: readonly WorkflowEntry[]): readonly ContextSpec[] {
+function inOrder(all: readonly ContextSpec[]): readonly ContextSpec[] {
   const ordered = new Set<ContextSpec>();
   const add = (context: ContextSpec, path: readonly string[]): void => {
     const { name } = context;
     if (path.includes(name)) throw new Error(`contexts read one another in a circle: ${[...path, name].join(' → ')}`);
-    for (const read of readsOf(context, workflows)) {
+    for (const read of readsOf(context, all)) {
       const other = all.find((candidate) => candidate.name === read);
       if (!other || SHARED.includes(read)) throw new Error(`${name} can't read ${read}`);
       add(other, [...path, name]);

@@ -4,12 +4,15 @@ import { Rule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
+import type { ContextSpec } from '../../contract/context.ts';
+import * as contexts from '../../contract/contexts.ts';
+import type { WorkflowEntry } from '../../contract/workflow.ts';
 import * as workflows from '../../contract/workflows.ts';
 import { acknowledgeWildcard } from '../constructs/acknowledge.ts';
 import type { NodeFunction } from '../constructs/node-function.ts';
 import { RunbookAlarm } from '../constructs/runbook-alarm.ts';
 import { SigningRole } from '../constructs/signing-role.ts';
-import { type Settings, stateMachineName } from '../settings.ts';
+import { type Settings, settingsEnvironment, stateMachineName } from '../settings.ts';
 import { ContextStack, type ContextStackProps } from './context-stack.ts';
 
 /** Jobs and their tasks: adds settlement, what starts and stops executions, and alarms. */
@@ -19,7 +22,11 @@ export class JobsStack extends ContextStack {
     const { bucket, bus } = foundation;
     super(app, id, {
       ...props,
-      environment: { ...foundation.bucketEnvironment, BUS_NAME: bus.eventBusName },
+      environment: {
+        ...foundation.bucketEnvironment,
+        ...workflowSettings(settings),
+        BUS_NAME: bus.eventBusName,
+      },
     });
     // State machines are known by name, so that the stacks of workflows can come later.
     const executions = new Executions(this, settings, Object.keys(workflows));
@@ -65,6 +72,13 @@ export class JobsStack extends ContextStack {
     for (const worker of [feed, settle, reconcile]) executions.allowAll(worker.role);
     addAlarms(this, settings, { feed, settle, reconcile });
   }
+}
+
+/** The settings of the contexts that complete the input of their workflows' jobs. */
+function workflowSettings(settings: Settings): Record<string, string> {
+  const names = Object.values<WorkflowEntry>(workflows).map(({ context }) => context);
+  const ofWorkflows = Object.values<ContextSpec>(contexts).filter(({ name }) => names.includes(name));
+  return Object.assign({}, ...ofWorkflows.map((context) => settingsEnvironment(context, settings)));
 }
 
 interface Watched {
