@@ -185,7 +185,7 @@ describe('dead letters', () => {
 
 describe('alarms', () => {
   const runbook = readFileSync('docs/runbook.md', 'utf8');
-  const anchors = [...runbook.matchAll(/^## (.+)$/gm)].map(([, heading = '']) =>
+  const anchors = [...runbook.matchAll(/^## (.+)\n\*\*Meaning\.\*\*/gm)].map(([, heading = '']) =>
     heading.toLowerCase().replace(/ /g, '-'),
   );
   const alarms = of('AWS::CloudWatch::Alarm').map(({ properties }) => properties);
