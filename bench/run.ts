@@ -16,21 +16,21 @@ interface Bench {
 }
 
 const BENCHES: Readonly<Record<string, Bench>> = {
-  upload: { about: 'the client, lib-storage, aws s3 cp and bare PUTs, to one S3', run: benchUpload },
+  upload: { about: 'the client, lib-storage, aws s3 cp and bare PUTs, against the same S3', run: benchUpload },
   'upload-embedded': {
-    about: 'the client to the single machine, with and without checksums',
+    about: 'the client against the single machine, with and without checksums',
     run: benchEmbeddedUpload,
   },
-  big: { about: 'memory and API calls of 1 and 10 GiB, to the single machine', run: benchBig },
+  big: { about: 'memory and API calls for 1 and 10 GiB, against the single machine', run: benchBig },
   presign: { about: 'signing the URLs of 1,000 parts', run: benchPresign },
-  jobs: { about: "the single machine's jobs, beside the same state machine without a ledger", run: benchJobs },
-  'jobs-localstack': { about: 'the same on the stacks deployed to a LocalStack', run: benchJobsOnLocalStack },
+  jobs: { about: "the single machine's jobs, next to the same state machine without a ledger", run: benchJobs },
+  'jobs-localstack': { about: 'the same on stacks deployed to LocalStack', run: benchJobsOnLocalStack },
   scale: { about: 'wide jobs, watchers, limits and training on the single machine', run: benchScale },
-  'object-store': { about: "the single machine's object store, of what bounds it", run: benchObjectStore },
-  bundles: { about: 'size and loading time of each Lambda', run: benchBundles },
+  'object-store': { about: "the single machine's object store, relative to what bounds it", run: benchObjectStore },
+  bundles: { about: 'size and load time of each Lambda', run: benchBundles },
 };
 
-const HELP = `Measures Millrace; ratios are of things measured side by side in one run.
+const HELP = `Runs benchmarks of Millrace. Ratios compare things that are measured side by side in one run.
 
 npm run bench -- [OPTIONS] [NAME…]
 
@@ -38,19 +38,19 @@ ${Object.entries(BENCHES)
   .map(([name, { about }]) => `  ${name.padEnd(16)}  ${about}`)
   .join('\n')}
 
-  --json FILE   write the figures as [{name, value, unit, limit, holds}] too
-  --quick       small files and few rounds: whether a bench runs, not what it measures
-  --help
+  --json FILE   also write the figures as [{name, value, unit, limit, holds, quartiles}]
+  --quick       use small files and few rounds, to check that the benchmarks run
+  --help        show this text
 
-All benches run when none is named. BENCH_S3_ENDPOINT is the S3 of \`upload\`: a URL, or "sink" for a server that discards; a
-LocalStack is started in Docker when it is not set. The exit code is 1 if a limit does not hold or a bench fails.
+Without names, all benchmarks run. BENCH_S3_ENDPOINT sets the S3 of \`upload\`: a URL, or "sink" for a server that discards what it
+receives. Without it, LocalStack starts in Docker. The exit code is 1 if a figure exceeds its limit or a benchmark fails.
 `;
 
 async function main(): Promise<void> {
   const { values, positionals } = readOptions();
   if (values.help) return void process.stdout.write(HELP);
   const unknown = positionals.filter((name) => !(name in BENCHES));
-  if (unknown.length > 0) throw new UsageError(`there is no bench ${unknown.join(', ')}`);
+  if (unknown.length > 0) throw new UsageError(`unknown benchmark: ${unknown.join(', ')}`);
   const figures: Figure[] = [];
   for (const [name, bench] of Object.entries(BENCHES)) {
     if (positionals.length > 0 && !positionals.includes(name)) continue;

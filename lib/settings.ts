@@ -114,7 +114,7 @@ export function readSettings(app: App): Settings {
   // The CDK's own keys and those of cached look-ups have a colon in them, settings have none.
   const own = Object.fromEntries(Object.entries(context).filter(([name]) => !name.includes(':')));
   const parsed = Settings.safeParse(own);
-  if (!parsed.success) throw new Error(`the CDK context is wrong:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new Error(`the CDK context is not valid:\n${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }
 

@@ -25,6 +25,6 @@ describe('the bench', () => {
   test('names the benches when it is asked for one that there is not', () => {
     const { status, stderr } = run('nope');
     expect(status).toBe(2);
-    expect(stderr).toMatch(/there is no bench nope[\s\S]+upload[\s\S]+bundles/);
+    expect(stderr).toMatch(/unknown benchmark: nope[\s\S]+upload[\s\S]+bundles/);
   });
 });
