@@ -15,6 +15,18 @@ const HOLDS_DATA = [
 ] as const;
 
 /**
+ * The readers of streams. Each keeps its place in its stream; one of another id begins an hour back and repeats what
+ * happened since, to webhooks too.
+ */
+const READERS = [
+  ['millrace-uploads', 'FeedDynamoDBEventSourcemillraceuploadsUploadsTable22A038407309892E'],
+  ['millrace-jobs', 'FeedDynamoDBEventSourcemillracejobsJobsTableF5A54FF8A57F1CCB'],
+  ['millrace-live', 'FeedDynamoDBEventSourcemillraceuploadsUploadsTable22A038407309892E'],
+  ['millrace-live', 'FeedDynamoDBEventSourcemillracejobsJobsTableF5A54FF8A57F1CCB'],
+  ['millrace-live', 'SendDynamoDBEventSourcemillraceliveLiveTable2A717E0A17911F5C'],
+] as const;
+
+/**
  * What a stack of data version 1 imports from another: the values by their names. The stacks that export them are
  * updated first, and CloudFormation refuses an update that takes an export away, or changes it, while it is imported:
  * https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-stack-exports.html
@@ -54,6 +66,10 @@ const IMPORTED = {
 describe('a deployment of data version 1 that is updated', () => {
   test.each(HOLDS_DATA)('keeps %s %s/%s', (type, stack, id) => {
     expect(Object.keys(templates[stack]?.findResources(type) ?? {})).toContain(id);
+  });
+
+  test.each(READERS)('keeps the reader %s/%s at its place', (stack, id) => {
+    expect(Object.keys(templates[stack]?.findResources('AWS::Lambda::EventSourceMapping') ?? {})).toContain(id);
   });
 
   test.each(Object.entries(IMPORTED))(

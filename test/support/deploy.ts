@@ -26,20 +26,14 @@ export interface Deployment {
 export async function deployTo(
   endpoint: string,
   project: string,
-  settings: readonly string[] = ['webSocket=false'],
+  settings: readonly string[] = ['webSocket=false', 'retryDelaySeconds=0.1'],
 ): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-localstack-'));
   const assembly = join(folder, 'assembly');
   const outputsFile = join(folder, 'outputs.json');
   const env = { ...ACCOUNT, AWS_ENDPOINT_URL: endpoint, AWS_ENDPOINT_URL_S3: endpoint };
   const marketplaces = `marketplaces=${JSON.stringify(marketplacesAt(SANDBOX_URL, 10))}`;
-  const fixed = [
-    `publicS3Endpoint=${endpoint}`,
-    'keepData=false',
-    'webhooksToPrivate=true',
-    'retryDelaySeconds=0.1',
-    marketplaces,
-  ];
+  const fixed = [`publicS3Endpoint=${endpoint}`, 'keepData=false', 'webhooksToPrivate=true', marketplaces];
   const context = [...fixed, ...settings].flatMap((setting) => ['--context', setting]);
   try {
     await Promise.all([
