@@ -52,6 +52,7 @@ export class SqliteQueue implements Queue {
   }
 
   async send(messages: readonly QueueMessage[]): Promise<void> {
+    if (messages.length === 0) return;
     this.#store.add(messages.map((message) => ({ id: message.id, body: messageText(message) })));
     this.#notices.announce();
   }

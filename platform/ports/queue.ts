@@ -1,7 +1,7 @@
-import type { Value } from './table.ts';
-
 /** A message is an event: JSON with an id that stays the same when it is sent again. At most 256 KiB as JSON text. */
-export type QueueMessage = { readonly id: string } & { readonly [name: string]: Value };
+export interface QueueMessage {
+  readonly id: string;
+}
 
 /** The largest message, in bytes of JSON text. SQS takes this much in one message, and in all messages of one call. */
 export const MAX_MESSAGE_BYTES = 256 * 1024;

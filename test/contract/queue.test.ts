@@ -13,7 +13,7 @@ const localstack = process.env.LOCALSTACK_ENDPOINT;
 const platforms: [string, () => Promise<TestQueue>][] = [['embedded', createSqliteTestQueue]];
 if (localstack) platforms.push(['AWS', () => createSqsTestQueue(localstack)]);
 
-const numbered = (count: number): QueueMessage[] =>
+const numbered = (count: number) =>
   Array.from({ length: count }, (_, n) => ({ id: `event-${n}`, type: 'upload.completed', data: { n } }));
 
 const idsOf = (messages: readonly QueueMessage[]) => messages.map(({ id }) => id).sort();
@@ -108,7 +108,7 @@ describe.each(platforms)('a queue, %s', (_, create) => {
 
   it('carries any text and values', async () => {
     const { queue, consume } = await open();
-    const message: QueueMessage = {
+    const message = {
       id: 'ereignis-ü-😀',
       text: 'tab\t, nul\u0000, escape\u001b, delete\u007f, é, 漢字, 😀, \u2028, \ufffd\ufffe\uffff, "quoted" \\ </a>',
       values: [0, -1.5, 1e21, true, false, null, '', [], {}, { deep: [[{ a: 'b' }]] }],
