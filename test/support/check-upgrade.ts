@@ -169,7 +169,9 @@ async function until(what: string, ask: () => Promise<boolean>): Promise<void> {
   }
 }
 
-const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
+function pause(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms));
+}
 
 function bytesOf(size: number): Buffer {
   return Buffer.alloc(size, 'millrace');
