@@ -1,5 +1,6 @@
-import type { JobEvent as ContractJobEvent } from '../contract/jobs.ts';
-import type { LiveEvent as ContractLiveEvent, StateEntry as ContractStateEntry } from '../contract/live.ts';
+import type { Logged } from '../contract/event.ts';
+import type { Event } from '../contract/events.ts';
+import type { StateEntry as ContractStateEntry } from '../contract/live.ts';
 import type { OperationOutput } from '../contract/routes.ts';
 import type { BodyOf, QueryOf } from './api.ts';
 
@@ -20,14 +21,14 @@ export type Workflow = OperationOutput<'listWorkflows'>['items'][number];
 export type Batch = OperationOutput<'getBatch'>;
 export type BatchItem = OperationOutput<'listBatchItems'>['items'][number];
 export type LabelStats = OperationOutput<'getStats'>['items'][number];
-export type JobEvent = ContractJobEvent;
+export type JobEvent = OperationOutput<'listJobEvents'>['items'][number];
 export type Product = OperationOutput<'getProduct'>;
 export type MarketplaceAccount = OperationOutput<'getMarketplaceAccount'>;
 export type CommandPage = OperationOutput<'receiveCommands'>;
 export type BridgeCommand = CommandPage['items'][number];
 export type UploadEvent = OperationOutput<'listUploadEvents'>['items'][number];
-/** An event of any job or upload. */
-export type LiveEvent = ContractLiveEvent;
+/** An event of any job or upload, with its cursor. */
+export type LiveEvent = Logged<Event>;
 export type StateEntry = ContractStateEntry;
 export type ApiKey = OperationOutput<'listKeys'>['items'][number];
 export type CreatedKey = OperationOutput<'createKey'>;

@@ -1,4 +1,4 @@
-import type { BusEventType } from './events.ts';
+import type { EventType } from './events.ts';
 import type { AnyRoute } from './routes/route.ts';
 
 /** Memory and time of a Lambda function; the single machine has neither. */
@@ -26,7 +26,7 @@ export interface ContextFeed extends FunctionSize {
 /** The consumer of the events that the context subscribes to. */
 export interface ContextConsumer extends FunctionSize {
   readonly description: string;
-  readonly types: readonly BusEventType[];
+  readonly types: readonly EventType[];
 }
 
 export interface ContextSchedule extends FunctionSize {

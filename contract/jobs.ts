@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { JOB_STATES } from './choices.ts';
-import { BatchId, EventCursor, FileId, JobId, Timestamp } from './common.ts';
+import { BatchId, FileId, JobId, Timestamp } from './common.ts';
 import { DEFAULT_MAX_RETRIES, MAX_MAX_RETRIES, MAX_QUEUE_POSITION } from './limits.ts';
 
 export const JobState = z.enum(JOB_STATES);
@@ -105,22 +105,6 @@ export const Artifact = z.object({
   expires_at: Timestamp,
 });
 export type Artifact = z.infer<typeof Artifact>;
-
-const eventBase = { cursor: EventCursor, job_id: JobId, batch_id: z.optional(BatchId), time: Timestamp };
-
-/** What happened to a job, oldest first; `cursor` is where to go on. */
-export const JobEvent = z.discriminatedUnion('type', [
-  z.object({
-    ...eventBase,
-    type: z.literal('job.state_changed'),
-    state: JobState,
-    previous: z.optional(JobState),
-    attempt: z.int(),
-    error: z.optional(JobError),
-  }),
-  z.object({ ...eventBase, type: z.literal('job.progress'), progress: JobProgress }),
-]);
-export type JobEvent = z.infer<typeof JobEvent>;
 
 export const Workflow = z.object({
   name: z.string(),

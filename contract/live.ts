@@ -1,8 +1,10 @@
 import * as z from 'zod/mini';
 import { BatchId, EventCursor, JobId, UploadId } from './common.ts';
 import type { ErrorCode } from './errors.ts';
-import { JobEvent, JobState } from './jobs.ts';
-import { UploadEvent, UploadState } from './uploads.ts';
+import type { Logged } from './event.ts';
+import type { Event } from './events.ts';
+import { JobState } from './jobs.ts';
+import { UploadState } from './uploads.ts';
 
 /** The subprotocol of the WebSocket; it is offered first and answered. */
 export const LIVE_PROTOCOL = 'millrace.v1';
@@ -38,9 +40,6 @@ export const ClientMessage = z.discriminatedUnion('type', [
 ]);
 export type ClientMessage = z.input<typeof ClientMessage>;
 
-export const LiveEvent = z.union([JobEvent, UploadEvent]);
-export type LiveEvent = z.infer<typeof LiveEvent>;
-
 /** The state of a job or of an upload in a snapshot. */
 export const StateEntry = z.union([
   z.object({ job_id: JobId, state: JobState, workflow: z.optional(z.string()), batch_id: z.optional(BatchId) }),
@@ -54,7 +53,12 @@ export type ServerMessage =
    * Events of a topic, oldest first. Those of a job or an upload follow on the event with the cursor `after`, or are its
    * first: whoever hasn't seen that one asks again, by `subscribe` with the last cursor seen.
    */
-  | { readonly type: 'events'; readonly topic: string; readonly after?: string; readonly items: readonly LiveEvent[] }
+  | {
+      readonly type: 'events';
+      readonly topic: string;
+      readonly after?: string;
+      readonly items: readonly Logged<Event>[];
+    }
   /** Of a batch or the tenant, in one or more messages before `subscribed`. */
   | { readonly type: 'snapshot'; readonly topic: string; readonly items: readonly StateEntry[] }
   /**

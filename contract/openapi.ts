@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import * as contexts from './contexts.ts';
 import { ERRORS, type ErrorCode } from './errors.ts';
-import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobProgress, Task, Workflow } from './jobs.ts';
+import { Artifact, Checkpoint, CreateJob, Job, JobProgress, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
 import {
   BridgeAnswer,
@@ -25,7 +25,6 @@ import {
   SignedPart,
   SignParts,
   Upload,
-  UploadEvent,
   UploadProgress,
   UploadWithParts,
   Usage,
@@ -53,7 +52,6 @@ const named = {
   File,
   InitUpload,
   Job,
-  JobEvent,
   JobProgress,
   ListedUpload,
   MarketplaceAccount,
@@ -66,7 +64,6 @@ const named = {
   SignedPart,
   Task,
   Upload,
-  UploadEvent,
   UploadProgress,
   UploadWithParts,
   Usage,

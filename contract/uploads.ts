@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { UPLOAD_STATES } from './choices.ts';
-import { Crc64Nvme, EventCursor, FileId, PartNumberRange, Timestamp, UploadId } from './common.ts';
+import { Crc64Nvme, FileId, PartNumberRange, Timestamp, UploadId } from './common.ts';
 import {
   DEFAULT_QUOTAS,
   MAX_NAME_BYTES,
@@ -111,19 +111,6 @@ export const Upload = z.object({
   error: z.optional(z.object({ code: z.string(), message: z.string() })),
 });
 export type Upload = z.infer<typeof Upload>;
-
-/** What happened to a session, oldest first; `cursor` is where to go on. */
-export const UploadEvent = z.object({
-  cursor: EventCursor,
-  upload_id: UploadId,
-  time: Timestamp,
-  type: z.literal('upload.state_changed'),
-  state: UploadState,
-  previous: z.optional(UploadState),
-  file_id: z.optional(FileId),
-  error: z.optional(z.object({ code: z.string(), message: z.string() })),
-});
-export type UploadEvent = z.infer<typeof UploadEvent>;
 
 export const ReceivedPart = z.object({
   part_number: PartNumber,

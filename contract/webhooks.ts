@@ -1,28 +1,24 @@
 import * as z from 'zod/mini';
 import { Timestamp, WebhookId } from './common.ts';
+import { isProgress } from './event.ts';
+import { EVENT_TYPES, type EventType } from './events.ts';
 import { DEFAULT_SECRET_OVERLAP_HOURS, MAX_SECRET_OVERLAP_HOURS } from './limits.ts';
 
-/** What a webhook can be told of: a job or an upload has come into this state. */
-export const WEBHOOK_EVENTS = [
-  'job.running',
-  'job.completed',
-  'job.failed',
-  'job.cancelled',
-  'upload.completed',
-  'upload.rejected',
-  'upload.aborted',
-  'upload.expired',
-] as const;
+/** The type of an event that webhooks can subscribe to: any but progress. */
+export type WebhookEvent = Exclude<EventType, `${string}.progress`>;
+export const WEBHOOK_EVENTS = EVENT_TYPES.filter((type): type is WebhookEvent => !isProgress(type));
 export const WebhookEvent = z.enum(WEBHOOK_EVENTS);
-export type WebhookEvent = z.infer<typeof WebhookEvent>;
+
+const PASSING: readonly WebhookEvent[] = ['job.queued', 'job.cancelling', 'upload.opened', 'upload.completing'];
 
 export const WriteWebhook = z.object({
   /** `https:` and a public address, unless the operator allows others; redirects are not followed. */
   url: z.string().check(z.maxLength(2_048)),
-  /** All of them when left out. */
-  events: z._default(z.array(WebhookEvent).check(z.minLength(1), z.maxLength(WEBHOOK_EVENTS.length)), [
-    ...WEBHOOK_EVENTS,
-  ]),
+  /** When left out, all but those of states that pass by themselves: they have to be named. */
+  events: z._default(
+    z.array(WebhookEvent).check(z.minLength(1), z.maxLength(WEBHOOK_EVENTS.length)),
+    WEBHOOK_EVENTS.filter((type) => !PASSING.includes(type)),
+  ),
   description: z.optional(z.string().check(z.maxLength(256))),
   /** A disabled webhook is told nothing, and nothing is kept for it. */
   enabled: z._default(z.boolean(), true),
@@ -78,7 +74,7 @@ export const WebhookDelivery = z.object({
   delivered_at: z.optional(Timestamp),
   /** The latest, oldest first. */
   attempts: z.array(DeliveryAttempt),
-  /** The body as it is sent. */
+  /** The body as it is sent: the event. */
   payload: z.unknown(),
 });
 export type WebhookDelivery = z.infer<typeof WebhookDelivery>;

@@ -19,7 +19,7 @@ import { publishEvents } from '../lambdas/live/publish-events.ts';
 import { createPublishingHandlers } from '../lambdas/publishing/handlers.ts';
 import { completePublishingInput } from '../lambdas/publishing/products.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
-import { tellUploadChanges } from '../lambdas/uploads/changes.ts';
+import { publishUploadChanges } from '../lambdas/uploads/changes.ts';
 import { findFile } from '../lambdas/uploads/files.ts';
 import { createUploadsHandlers } from '../lambdas/uploads/handlers.ts';
 import { sweepUploads } from '../lambdas/uploads/sweep.ts';
@@ -184,7 +184,7 @@ export async function startMillrace(options: MillraceOptions): Promise<RunningMi
   const live = { connections, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
   const webhooks = { table: webhooksTable, secrets, clock, log, allowPrivate: options.webhooksToPrivate };
   const publish = publishEvents(live, queueDeliveries(webhooks));
-  const ofUploads = { uploads: tellUploadChanges({ table: uploadsTable, bus, clock, log }), live: publish };
+  const ofUploads = { uploads: publishUploadChanges({ table: uploadsTable, bus, clock, log }), live: publish };
   const ofJobs = { jobs: consumeJobChanges(jobs), live: publish };
   const feeds = [
     new ChangeFeed({ database, table: 'uploads', consumers: ofUploads, log }),

@@ -117,9 +117,9 @@ async function follow(session: Session, millrace: Millrace, jobId: string): Prom
   const onEvent = (event: JobEvent) => {
     output.event({ ...event });
     if (event.type === 'job.progress' && !output.json) {
-      const { percent, phase, eta_seconds } = event.progress;
+      const { percent, phase, eta_seconds } = event.data.progress;
       const eta = eta_seconds === undefined ? '' : `, ${formatSeconds(eta_seconds)} left`;
-      progress.update({ percent, phase, text: `${describeProgress(event.progress)}${eta}`, data: {} });
+      progress.update({ percent, phase, text: `${describeProgress(event.data.progress)}${eta}`, data: {} });
     }
   };
   let job: Job;

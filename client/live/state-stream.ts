@@ -1,4 +1,6 @@
-import type { LiveEvent, ServerMessage, StateEntry } from '../../contract/live.ts';
+import { subjectsOf } from '../../contract/event-subjects.ts';
+import type { ServerMessage, StateEntry } from '../../contract/live.ts';
+import type { LiveEvent } from '../types.ts';
 import type { Listener, LiveConnection, LiveSocket } from './live-socket.ts';
 import { Wakeable } from './wakeable.ts';
 
@@ -89,7 +91,7 @@ export class StateStream implements Listener {
   }
 
   #isNew(event: LiveEvent): boolean {
-    const id = 'upload_id' in event ? event.upload_id : event.job_id;
+    const [id = event.id] = subjectsOf(event);
     if ((this.#cursors.get(id) ?? '') >= event.cursor) return false;
     this.#cursors.delete(id);
     this.#cursors.set(id, event.cursor);

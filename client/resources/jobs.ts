@@ -136,7 +136,8 @@ export class Jobs {
       },
     });
     const isOver = async (last: JobEvent | undefined, emptyReads: number) => {
-      const endedAttempt = last?.type === 'job.state_changed' && ENDED.includes(last.state) ? last.attempt : undefined;
+      const data = last?.data;
+      const endedAttempt = data && 'state' in data && ENDED.includes(data.state) ? data.attempt : undefined;
       if (endedAttempt === undefined && emptyReads === 0) return false;
       const job = await this.#get(jobId, options);
       // A retried job goes on after an end. The event of the end comes a little after the state, and events of long ago

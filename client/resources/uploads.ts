@@ -196,7 +196,7 @@ export class Uploads<Source> {
       },
     });
     const isOver = async (last: UploadEvent | undefined, emptyReads: number) => {
-      if (last && hasEnded(last)) return true;
+      if (last && hasEnded(last.data)) return true;
       return emptyReads > 1 && hasEnded(await this.#api.call('getUpload', { params }, patient));
     };
     yield* watchEvents(stream, isOver, signal);

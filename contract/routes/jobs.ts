@@ -2,7 +2,8 @@ import * as z from 'zod/mini';
 import { Batch, BatchItem, CreateBatch, LabelStats } from '../batches.ts';
 import { BatchId, EventsQuery, JobId, PageQuery, pageOf } from '../common.ts';
 import { context } from '../context.ts';
-import { Artifact, Checkpoint, CreateJob, Job, JobEvent, JobState, Task, Workflow } from '../jobs.ts';
+import { LoggedJobEvent } from '../events/jobs.ts';
+import { Artifact, Checkpoint, CreateJob, Job, JobState, Task, Workflow } from '../jobs.ts';
 import { idempotent, route } from './route.ts';
 
 const jobParams = z.object({ job_id: JobId });
@@ -90,7 +91,7 @@ export const jobsRoutes = {
     auth: 'jobs:read',
     params: jobParams,
     query: EventsQuery,
-    responses: { 200: z.object({ items: z.array(JobEvent), next_cursor: z.optional(z.string()) }) },
+    responses: { 200: z.object({ items: z.array(LoggedJobEvent), next_cursor: z.optional(z.string()) }) },
     errors: ['JobNotFoundError'],
   }),
   listCheckpoints: route({

@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { Crc64Nvme, EventsQuery, FileId, PageQuery, pageOf, UploadId } from '../common.ts';
 import { context } from '../context.ts';
+import { LoggedUploadEvent } from '../events/uploads.ts';
 import {
   CompleteUpload,
   Download,
@@ -11,7 +12,6 @@ import {
   SignedPart,
   SignParts,
   Upload,
-  UploadEvent,
   UploadState,
   UploadWithParts,
   Usage,
@@ -120,7 +120,7 @@ export const uploadsRoutes = {
     auth: 'uploads:read',
     params: uploadParams,
     query: EventsQuery,
-    responses: { 200: z.object({ items: z.array(UploadEvent), next_cursor: z.optional(z.string()) }) },
+    responses: { 200: z.object({ items: z.array(LoggedUploadEvent), next_cursor: z.optional(z.string()) }) },
     errors: ['UploadNotFoundError'],
   }),
   listUploads: route({

@@ -1,17 +1,16 @@
 import type { BatchId, JobId, TenantId } from '../../contract/common.ts';
 import { DomainError, isRetryable } from '../../contract/errors.ts';
-import type { BusEvent } from '../../contract/events.ts';
+import { isProgress } from '../../contract/event.ts';
+import type { JobEvent } from '../../contract/events/jobs.ts';
 import type { JobState } from '../../contract/jobs.ts';
-import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
-import type { Change, ChangeConsumer, Item, Value } from '../../platform/ports/table.ts';
-import { ttlAfter } from '../../platform/ports/ttl.ts';
+import type { Change, ChangeConsumer, Item } from '../../platform/ports/table.ts';
+import { eventItem } from '../runtime/event-rows.ts';
 import type { JobsDeps } from './deps.ts';
 import { dispatch } from './dispatch.ts';
 import {
   asJob,
   asProgress,
   asTask,
-  eventKey,
   type JobRecord,
   type ProgressRecord,
   parseJobPk,
@@ -25,10 +24,10 @@ import { addMeasures, isTaskKey } from './tasks.ts';
 import { holdsSlot, timestampOf } from './transitions.ts';
 import { runningView } from './views.ts';
 
-/** Progress is told at most this often a job, and once more when all tasks are done. */
+/** A job publishes progress at most this often, and once more when all tasks are completed. */
 const PROGRESS_EVERY_MS = 500;
-/** State changes told in one transaction, which takes 100 writes. */
-const MAX_STATES_TOLD = 90;
+/** Changes of state published in one transaction, which takes 100 writes. */
+const MAX_STATES_AT_ONCE = 90;
 
 interface JobChanges {
   readonly tenantId: TenantId;
@@ -38,15 +37,15 @@ interface JobChanges {
 
 /**
  * What follows from a change of a job, of a task or of a batch: events, counts, the start of queued jobs, the end of
- * cancellations and the steps of sweeps. Changes that come again are told and counted once.
+ * cancellations and the steps of sweeps. Changes that come again are published and counted once.
  */
 export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
   return async (changes) => {
     const jobs = groupByJob(changes);
     await Promise.all(
       jobs.map(async (job) => {
-        const progress = await tellChanges(deps, job);
-        // Its changes come in order: what was cancelled before the last runner was done has been told by now.
+        const progress = await publishChanges(deps, job);
+        // Its changes come in order: what was cancelled before the last runner was done has been published by now.
         if (progress?.published_state !== 'cancelling' || !job.changes.some(closesTask)) return;
         const now = await readJob(deps.table, job.tenantId, job.jobId);
         if (now) await finishCancellation(deps, now);
@@ -90,81 +89,84 @@ function wakesDispatch({ key, before, after }: Change): boolean {
 }
 
 /**
- * Counts and tells what `last_seq` says is not counted and told yet; answers the progress that has it all. Events and
- * counts are written by one transaction on that condition, so that each change is told once; the bus gets it before, and
- * knows repeats by their id.
+ * Counts and publishes what `last_seq` says is not counted and published yet; returns the progress that has it all. Events
+ * and counts are written by one transaction on that condition, so that the log has each event once. The bus gets events
+ * before; its readers drop what they have seen, by id.
  */
-async function tellChanges(
+async function publishChanges(
   deps: JobsDeps,
   { tenantId, jobId, changes }: JobChanges,
 ): Promise<ProgressRecord | undefined> {
   const key = progressKey(tenantId, jobId);
   let before = await readProgress(deps.table, tenantId, jobId);
   for (;;) {
+    const now = deps.clock.now();
     const fresh = changes.filter((change) => !before || change.seq > before.last_seq);
-    const news = digest(before, fresh, deps.clock.now());
+    const news = digest({ tenantId, jobId }, before, fresh, now);
     if (!news) return before;
-    if (news.busEvents.length > 0) await deps.bus.publish(news.busEvents);
+    const states = news.events.map(({ event }) => event).filter(({ type }) => !isProgress(type));
+    if (states.length > 0) await deps.bus.publish(states);
     // Late progress is an event too, without a change of its own.
     const { last_seq, last_event = { absent: true } as const } = before ?? {};
     const expected = last_seq === undefined ? { unlessExists: true } : { if: { last_seq, last_event } };
-    const told = await deps.table.transact([
+    const written = await deps.table.transact([
       { op: 'put', item: { ...news.progress, ...key }, ...expected },
-      ...inOrder(news.events, before?.last_event).map(({ seq, ...event }) => ({
-        op: 'put' as const,
-        item: { ...eventKey(tenantId, jobId, seq), ...event },
-      })),
+      ...eventItems(key.pk, news.events, before?.last_event, now).map((item) => ({ op: 'put' as const, item })),
     ]);
     if (news.progress.pending_progress_seq && !before?.pending_progress_seq)
       deps.later?.(PROGRESS_EVERY_MS, () => publishPendingProgress(deps, tenantId, jobId));
-    // What is left of these changes is told in the next round, from what is written, by this or by somebody else.
-    before = told.ok ? news.progress : asProgress(told.failed[0]?.item);
+    // What is left of these changes is published in the next round, from what is written, by this or by somebody else.
+    before = written.ok ? news.progress : asProgress(written.failed[0]?.item);
   }
 }
 
-/** Tells progress that came too soon after the one told before it, unless something has been told since. */
+/** Publishes progress that came too soon after the progress before it, unless something has been published since. */
 export async function publishPendingProgress(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<void> {
-  const told = await readProgress(deps.table, tenantId, jobId);
+  const before = await readProgress(deps.table, tenantId, jobId);
   const now = deps.clock.now();
-  if (!told?.pending_progress_seq || !told.last_event || now.getTime() - told.progress_at < PROGRESS_EVERY_MS) return;
-  const { pending_progress_seq: seq, ...known } = told;
-  const progress = runningView({ ...known, phase: known.phase, run: known.run }, now) as { [name: string]: Value };
-  const event = {
-    type: 'job.progress',
-    time: now.toISOString(),
-    progress,
-    ttl: ttlAfter(now, EVENT_LIFETIME_SECONDS),
-    ...inBatch(known.batch_id),
-  };
-  const item = { ...known, ...progressKey(tenantId, jobId), last_event: seq, progress_at: now.getTime() };
-  // If it is not written, somebody has told more by now.
+  if (!before?.pending_progress_seq || !before.last_event) return;
+  if (now.getTime() - before.progress_at < PROGRESS_EVERY_MS) return;
+  const { pending_progress_seq: seq, ...known } = before;
+  const key = progressKey(tenantId, jobId);
+  const item = { ...known, ...key, last_event: seq, progress_at: now.getTime() };
+  const event = progressEvent({ tenantId, jobId }, seq, { ...known, phase: known.phase, run: known.run }, now);
+  const [eventRow] = eventItems(key.pk, [{ seq, event }], before.last_event, now);
+  if (!eventRow) return;
+  // If it is not written, somebody has published more by now.
   await deps.table.transact([
-    { op: 'put', item, if: { last_seq: told.last_seq, last_event: told.last_event } },
-    { op: 'put', item: { ...eventKey(tenantId, jobId, seq), ...event, follows: told.last_event } },
+    { op: 'put', item, if: { last_seq: before.last_seq, last_event: before.last_event } },
+    { op: 'put', item: eventRow },
   ]);
 }
 
 interface News {
   readonly progress: ProgressRecord;
-  readonly events: readonly EventToTell[];
-  readonly busEvents: readonly BusEvent[];
+  readonly events: readonly EventAt[];
 }
-type EventToTell = { readonly seq: string; readonly type: string; readonly [attribute: string]: Value };
 
-/** Each event names the one that it follows, so that a watcher sees when it has missed one. */
-function inOrder(events: readonly EventToTell[], lastBefore: string | undefined): EventToTell[] {
+/** An event, and the change that it is of: its cursor. */
+interface EventAt {
+  readonly seq: string;
+  readonly event: JobEvent;
+}
+
+/** Events as the log stores them, in order, from the one that follows `lastBefore`. */
+function eventItems(pk: string, events: readonly EventAt[], lastBefore: string | undefined, now: Date): Item[] {
   const sorted = [...events].sort((a, b) => (a.seq < b.seq ? -1 : 1));
-  return sorted.map((event, at) => {
-    const follows = sorted[at - 1]?.seq ?? lastBefore;
-    return follows ? { ...event, follows } : event;
+  return sorted.map(({ seq, event }, at) => {
+    const follows = sorted[at - 1]?.seq ?? (lastBefore || undefined);
+    return eventItem(pk, event, { cursor: seq, follows, now });
   });
 }
 
-/** Undefined if there is nothing to count or tell in these changes. */
-function digest(before: ProgressRecord | undefined, changes: readonly Change[], now: Date): News | undefined {
-  const ttl = ttlAfter(now, EVENT_LIFETIME_SECONDS);
-  const events: EventToTell[] = [];
-  const busEvents: BusEvent[] = [];
+/** Undefined if there is nothing to count or to publish in these changes. */
+function digest(
+  ids: Pick<JobChanges, 'tenantId' | 'jobId'>,
+  before: ProgressRecord | undefined,
+  changes: readonly Change[],
+  now: Date,
+): News | undefined {
+  const events: EventAt[] = [];
   const detail: Record<string, number> = { ...before?.detail };
   let { completed, total } = before ?? { completed: 0, total: 0 };
   let phase = before?.phase;
@@ -177,7 +179,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   for (const change of changes) {
     const { seq, after } = change;
     if (!after) continue;
-    if (events.length === MAX_STATES_TOLD) break;
+    if (events.length === MAX_STATES_AT_ONCE) break;
     lastSeq = seq;
     if (isTaskKey(change.key)) {
       const task = asTask(after);
@@ -197,8 +199,7 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
         run = { started_at: stateTime(job), completed };
         phase = undefined;
       }
-      events.push({ seq, ttl, ...stateChanged(job, change.before && asJob(change.before).state) });
-      busEvents.push(busEvent(job, seq));
+      events.push({ seq, event: stateEvent(job, change.before && asJob(change.before).state) });
     }
   }
 
@@ -210,9 +211,8 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
   if (lastTaskSeq && (allDone || now.getTime() - progressAt >= PROGRESS_EVERY_MS)) {
     progressAt = now.getTime();
     pendingSeq = undefined;
-    const progress = runningView({ completed, total, detail, phase, run }, now) as { [name: string]: Value };
-    const time = now.toISOString();
-    events.push({ seq: lastTaskSeq, ttl, type: 'job.progress', time, progress, ...inBatch(batchId) });
+    const counts = { completed, total, detail, phase, run, batch_id: batchId };
+    events.push({ seq: lastTaskSeq, event: progressEvent(ids, lastTaskSeq, counts, now) });
   }
   const lastEvent =
     events
@@ -233,11 +233,10 @@ function digest(before: ProgressRecord | undefined, changes: readonly Change[], 
       ...(publishedState ? { published_state: publishedState } : {}),
       ...inBatch(batchId),
       progress_at: progressAt,
-      // What is older than the last event can't be told after it.
+      // What is older than the last event can't be published after it.
       ...(pendingSeq && pendingSeq > lastEvent ? { pending_progress_seq: pendingSeq } : {}),
     },
     events,
-    busEvents,
   };
 }
 
@@ -245,29 +244,38 @@ function stateTime(job: JobRecord): string {
   return String((job as Item & JobRecord)[timestampOf(job.state)] ?? job.created_at);
 }
 
-function stateChanged(job: JobRecord, previous: JobState | undefined) {
-  return {
-    type: 'job.state_changed',
-    time: stateTime(job),
-    state: job.state,
-    attempt: job.attempt,
-    ...inBatch(job.batch_id),
+function stateEvent(job: JobRecord, previous: JobState | undefined): JobEvent {
+  const { tenant_id, job_id, workflow, state, attempt, batch_id, label, error } = job;
+  const data = {
+    job_id,
+    workflow,
+    state,
     ...(previous && previous !== 'creating' ? { previous } : {}),
-    ...(job.error ? { error: job.error } : {}),
+    attempt,
+    ...inBatch(batch_id),
+    ...(label === undefined ? {} : { label }),
+    ...(error ? { error } : {}),
+  };
+  // An attempt comes into each state once.
+  const id = `${job_id}-${attempt}-${state}`;
+  return { id, type: `job.${state}`, time: stateTime(job), tenant_id, data } as JobEvent;
+}
+
+function progressEvent(
+  { tenantId, jobId }: Pick<JobChanges, 'tenantId' | 'jobId'>,
+  seq: string,
+  { batch_id, ...counted }: Parameters<typeof runningView>[0] & { readonly batch_id?: BatchId | undefined },
+  now: Date,
+): JobEvent {
+  return {
+    id: `${jobId}-${seq}`,
+    type: 'job.progress',
+    time: now.toISOString(),
+    tenant_id: tenantId,
+    data: { job_id: jobId, ...inBatch(batch_id), progress: runningView(counted, now) },
   };
 }
 
 function inBatch(batchId: BatchId | undefined): { readonly batch_id?: BatchId } {
   return batchId === undefined ? {} : { batch_id: batchId };
-}
-
-function busEvent(job: JobRecord, seq: string): BusEvent {
-  const { job_id, workflow, state, attempt, batch_id, error } = job;
-  return {
-    id: `${job_id}:${seq}`,
-    tenant_id: job.tenant_id,
-    time: stateTime(job),
-    type: 'job.state_changed',
-    data: { job_id, workflow, state, attempt, ...(batch_id ? { batch_id } : {}), ...(error ? { error } : {}) },
-  };
 }

@@ -1,11 +1,12 @@
 import type { JobId, TenantId } from '../../contract/common.ts';
-import type { JobEvent } from '../../contract/jobs.ts';
+import type { Logged } from '../../contract/event.ts';
+import type { JobEvent } from '../../contract/events/jobs.ts';
 import type { Table } from '../../platform/ports/table.ts';
+import { eventKey, loggedEvent } from '../runtime/event-rows.ts';
 import { longPoll } from '../runtime/long-poll.ts';
 import type { JobsDeps } from './deps.ts';
-import { eventKey, type JobRecord, readProgress } from './records.ts';
+import { type JobRecord, jobKey, readProgress } from './records.ts';
 import { hasEnded } from './transitions.ts';
-import { eventView } from './views.ts';
 
 interface EventsQuery {
   readonly after?: string | undefined;
@@ -33,13 +34,13 @@ export async function readJobEvents(
   tenantId: TenantId,
   jobId: JobId,
   { after, limit }: { after?: string | undefined; limit: number },
-): Promise<{ items: JobEvent[]; ended: boolean }> {
-  const { pk, sk: prefix } = eventKey(tenantId, jobId, '');
+): Promise<{ items: Logged<JobEvent>[]; ended: boolean }> {
+  const { pk, sk: prefix } = eventKey(jobKey(tenantId, jobId).pk, '');
   const position = after === undefined ? {} : { after: `${prefix}${after}` };
   const told = await readProgress(table, tenantId, jobId);
   const hasMore = told?.last_event && (after === undefined || told.last_event > after);
   const page = hasMore ? await table.query({ pk, prefix, limit, ...position }) : { items: [] };
-  const items = page.items.map((item) => eventView(item, jobId));
+  const items = page.items.map((item) => loggedEvent(item) as Logged<JobEvent>);
   const ended = told?.published_state !== undefined && hasEnded(told.published_state);
   return { items, ended: ended && (items.length === 0 || items.at(-1)?.cursor === told.last_event) };
 }

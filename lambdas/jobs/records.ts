@@ -159,10 +159,6 @@ export const jobCheckpointKey = (tenantId: TenantId, jobId: string, iteration: n
   pk: jobPk(tenantId, jobId),
   sk: `CHECKPOINT#${String(iteration).padStart(9, '0')}`,
 });
-export const eventKey = (tenantId: TenantId, jobId: string, seq: string): Key => ({
-  pk: jobPk(tenantId, jobId),
-  sk: `EVENT#${seq}`,
-});
 export const effectKey = (taskKey: Key, name: string): Key => ({
   pk: taskKey.pk,
   sk: `${taskKey.sk.replace(/^TASK/, 'ONCE')}#${name}`,

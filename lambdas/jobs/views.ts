@@ -1,5 +1,5 @@
 import type { JobId, TenantId } from '../../contract/common.ts';
-import type { Artifact, Checkpoint, Job, JobEvent, JobProgress, Task } from '../../contract/jobs.ts';
+import type { Artifact, Checkpoint, Job, JobProgress, Task } from '../../contract/jobs.ts';
 import { MAX_QUEUE_POSITION } from '../../contract/limits.ts';
 import type { Item, Table } from '../../platform/ports/table.ts';
 import { ageInSeconds, checkpointAge } from './job-checkpoints.ts';
@@ -107,12 +107,6 @@ export function taskView(task: TaskRecord, job: JobRecord, now: Date): Task {
 export function checkpointView(checkpoint: JobCheckpointRecord, now: Date): Checkpoint {
   const { iteration, created_at, size_bytes, sha256: checksum_sha256 } = checkpoint;
   return { iteration, created_at, age_seconds: ageInSeconds(created_at, now), size_bytes, checksum_sha256 };
-}
-
-export function eventView(item: Item, jobId: JobId): JobEvent {
-  const cursor = item.sk.slice('EVENT#'.length);
-  const { pk: _pk, sk: _sk, ttl: _ttl, follows: _follows, ...event } = item;
-  return { cursor, job_id: jobId, ...event } as unknown as JobEvent;
 }
 
 export async function artifactView(

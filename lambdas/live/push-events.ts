@@ -1,10 +1,7 @@
 import type { TenantId } from '../../contract/common.ts';
-import type { LiveEvent, ServerMessage } from '../../contract/live.ts';
-import type { Change, ChangeConsumer } from '../../platform/ports/table.ts';
-import { parseJobPk } from '../jobs/records.ts';
-import { eventView } from '../jobs/views.ts';
-import { uploadEventView } from '../uploads/events.ts';
-import { parseUploadPk } from '../uploads/records.ts';
+import { subjectsOf } from '../../contract/event-subjects.ts';
+import type { ServerMessage } from '../../contract/live.ts';
+import type { AddedEvent } from '../runtime/event-rows.ts';
 import { expire, forgetConnection } from './connections.ts';
 import type { LiveDeps } from './deps.ts';
 import { asSubscription, type SubscriptionRecord, topicPk } from './records.ts';
@@ -12,56 +9,34 @@ import { inMessages, say } from './say.ts';
 
 const PAGE = 1_000;
 
-/** An event as it was kept by the jobs or the uploads, and the cursor of the one before it. */
-export interface ToldEvent {
-  readonly tenantId: TenantId;
-  readonly event: LiveEvent;
-  readonly follows: string | undefined;
-}
-
-/** The event that a change of the jobs or uploads table is; undefined for what is none, or was told before. */
-export function toldEvent({ key, before, after }: Change): ToldEvent | undefined {
-  if (!after || before || !key.sk.startsWith('EVENT#')) return undefined;
-  const follows = after.follows === undefined ? undefined : String(after.follows);
-  const job = parseJobPk(key.pk);
-  if (job) return { tenantId: job.tenantId, event: eventView(after, job.jobId), follows };
-  const upload = parseUploadPk(key.pk);
-  return upload && { tenantId: upload.tenantId, event: uploadEventView(after, upload.uploadId), follows };
-}
-
-/** Tells the connections that have subscribed. What comes again is told again: clients drop what they have seen. */
-export function pushEvents(deps: LiveDeps): ChangeConsumer {
-  return async (changes) => {
-    const topics = new Map<string, { tenantId: TenantId; topic: string; events: ToldEvent[] }>();
-    for (const told of changes.map(toldEvent)) {
-      if (!told) continue;
-      for (const topic of topicsOf(told.event)) {
-        const pk = topicPk(told.tenantId, topic);
-        const entry = topics.get(pk) ?? { tenantId: told.tenantId, topic, events: [] };
-        topics.set(pk, entry);
-        entry.events.push(told);
-      }
+/** Pushes events to the connections that have subscribed. Clients drop what they have seen. */
+export async function pushEvents(deps: LiveDeps, added: readonly AddedEvent[]): Promise<void> {
+  const topics = new Map<string, { tenantId: TenantId; topic: string; events: AddedEvent[] }>();
+  for (const one of added) {
+    const { tenant_id: tenantId } = one.event;
+    for (const topic of [...subjectsOf(one.event), 'tenant']) {
+      const pk = topicPk(tenantId, topic);
+      const entry = topics.get(pk) ?? { tenantId, topic, events: [] };
+      topics.set(pk, entry);
+      entry.events.push(one);
     }
-    await Promise.all(Array.from(topics.values(), (topic) => pushTopic(deps, topic)));
-    return undefined;
-  };
-}
-
-function topicsOf(event: LiveEvent): string[] {
-  if ('upload_id' in event) return [event.upload_id, 'tenant'];
-  return [event.job_id, 'tenant', ...(event.batch_id ? [event.batch_id] : [])];
+  }
+  await Promise.all(Array.from(topics.values(), (topic) => pushTopic(deps, topic)));
 }
 
 async function pushTopic(
   deps: LiveDeps,
-  { tenantId, topic, events }: { tenantId: TenantId; topic: string; events: readonly ToldEvent[] },
+  { tenantId, topic, events }: { tenantId: TenantId; topic: string; events: readonly AddedEvent[] },
 ): Promise<void> {
-  const messages = inMessages(events).map((some) => {
-    const [first] = some;
-    // Only the events of one job or upload follow on each other.
-    const isOne = first && topicsOf(first.event)[0] === topic;
-    const after = isOne && first.follows !== undefined ? { after: first.follows } : {};
-    const message: ServerMessage = { type: 'events', topic, ...after, items: some.map(({ event }) => event) };
+  // Only the events of one job or upload follow each other.
+  const inOrder = events[0] !== undefined && subjectsOf(events[0].event)[0] === topic;
+  const items = events.map(({ event, cursor }) => ({ ...event, cursor }));
+  let at = 0;
+  const messages = inMessages(items).map((some) => {
+    const follows = inOrder ? events[at]?.follows : undefined;
+    at += some.length;
+    const after = follows === undefined ? {} : { after: follows };
+    const message: ServerMessage = { type: 'events', topic, ...after, items: some };
     return say(message);
   });
   let cursor: string | undefined;

@@ -1,7 +1,9 @@
 import { BatchId, JobId, type TenantId, UploadId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
+import type { Logged } from '../../contract/event.ts';
+import type { Event } from '../../contract/events.ts';
 import type { Scope } from '../../contract/keys.ts';
-import type { LiveEvent, StateEntry, Topic } from '../../contract/live.ts';
+import type { StateEntry, Topic } from '../../contract/live.ts';
 import { readBatchStates, readJob, readJobEvents, readJobStates } from '../jobs/public.ts';
 import { readUpload, readUploadEvents, readUploadStates } from '../uploads/public.ts';
 import type { SocketDeps } from './deps.ts';
@@ -16,7 +18,7 @@ type Source =
       readonly kind: 'events';
       /** Throws unless the tenant has it. */
       check(): Promise<void>;
-      read(after: string | undefined): Promise<{ items: readonly LiveEvent[]; ended: boolean }>;
+      read(after: string | undefined): Promise<{ items: readonly Logged<Event>[]; ended: boolean }>;
     }
   | {
       readonly kind: 'states';

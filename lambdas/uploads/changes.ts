@@ -1,16 +1,12 @@
-import type { BusEvent } from '../../contract/events.ts';
 import type { Bus } from '../../platform/ports/bus.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
-import type { Change, ChangeConsumer, Table } from '../../platform/ports/table.ts';
-import { uploadEventItem } from './events.ts';
-import { asUpload, UPLOAD_SK } from './records.ts';
+import type { ChangeConsumer, Table } from '../../platform/ports/table.ts';
+import { uploadEvent, uploadEventItem } from './events.ts';
+import { asUpload } from './records.ts';
 
-/**
- * Keeps every change of state as an event of its session, and tells the bus how completions ended. A change that comes
- * again is the same event again, under the same id.
- */
-export function tellUploadChanges({
+/** Logs and publishes every change of a session's state. A change that comes again is the same event again. */
+export function publishUploadChanges({
   table,
   bus,
   clock,
@@ -22,28 +18,15 @@ export function tellUploadChanges({
   log: Log;
 }): ChangeConsumer {
   return async (changes) => {
-    const items = changes.map((change) => uploadEventItem(change, clock.now())).filter((item) => item !== undefined);
-    if (items.length > 0) await table.putAll(items);
-    const events = changes.map(eventOf).filter((event) => event !== undefined);
-    if (events.length > 0) {
-      await bus.publish(events);
-      log.info('uploads told', { events: events.length });
-    }
+    const now = clock.now();
+    const changed = changes.flatMap((change) => {
+      const event = uploadEvent(change, now);
+      return event && change.after ? [{ event, upload: asUpload(change.after) }] : [];
+    });
+    if (changed.length === 0) return undefined;
+    await table.putAll(changed.map(({ event, upload }) => uploadEventItem(event, upload, now)));
+    await bus.publish(changed.map(({ event }) => event));
+    log.info('upload events published', { events: changed.length });
     return undefined;
   };
-}
-
-function eventOf({ key, before, after }: Change): BusEvent | undefined {
-  if (key.sk !== UPLOAD_SK || after === undefined || before?.state === after.state) return undefined;
-  const { state, tenant_id, upload_id, created_at, ...upload } = asUpload(after);
-  const common = { id: `${upload_id}:${state}`, tenant_id };
-  if (state === 'completed' && upload.file_id) {
-    const { file_id, size_bytes, completed_at: time = created_at } = upload;
-    return { ...common, time, type: 'upload.completed', data: { upload_id, file_id, size_bytes } };
-  }
-  if (state === 'rejected' && upload.error) {
-    const { error, rejected_at: time = created_at } = upload;
-    return { ...common, time, type: 'upload.rejected', data: { upload_id, error } };
-  }
-  return undefined;
 }

@@ -1,42 +1,46 @@
 import type { TenantId, UploadId } from '../../contract/common.ts';
-import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
-import type { UploadEvent } from '../../contract/uploads.ts';
-import type { Change, Item, Key, Table } from '../../platform/ports/table.ts';
-import { ttlAfter } from '../../platform/ports/ttl.ts';
+import type { Logged } from '../../contract/event.ts';
+import type { UploadEvent } from '../../contract/events/uploads.ts';
+import type { Change, Item, Table } from '../../platform/ports/table.ts';
+import { eventItem, eventKey, loggedEvent } from '../runtime/event-rows.ts';
 import { longPoll } from '../runtime/long-poll.ts';
 import { asUpload, readUpload, UPLOAD_SK, type UploadRecord, uploadKey } from './records.ts';
 import { hasEnded } from './transitions.ts';
 
 const CURSOR_DIGITS = 8;
 
-const eventKey = (tenantId: TenantId, uploadId: UploadId, cursor: string): Key => ({
-  pk: uploadKey(tenantId, uploadId).pk,
-  sk: `EVENT#${cursor}`,
-});
-
-/**
- * The event that a change of a session's state is, as it is kept; undefined for other changes. A change that comes again
- * makes the same item again.
- */
-export function uploadEventItem({ key, before, after }: Change, now: Date): Item | undefined {
+/** The event that a change of a session's state is; undefined for other changes. The same change is the same event. */
+export function uploadEvent({ key, before, after }: Change, now: Date): UploadEvent | undefined {
   if (key.sk !== UPLOAD_SK || after === undefined || before?.state === after.state) return undefined;
   const upload = asUpload(after);
-  const { tenant_id, upload_id, state, file_id, error } = upload;
-  const revision = revisionOf(upload);
-  return {
-    ...eventKey(tenant_id, upload_id, cursorOf(revision)),
-    ...(revision > 1 ? { follows: cursorOf(revision - 1) } : {}),
-    type: 'upload.state_changed',
-    time: timeOf(upload) ?? now.toISOString(),
+  const { tenant_id, upload_id, state, size_bytes, file_id, error } = upload;
+  const data = {
+    upload_id,
     state,
     ...(before ? { previous: asUpload(before).state } : {}),
+    size_bytes,
     ...(file_id ? { file_id } : {}),
     ...(error ? { error } : {}),
-    ttl: ttlAfter(now, EVENT_LIFETIME_SECONDS),
   };
+  const name = state === 'open' ? 'opened' : state;
+  return {
+    id: `${upload_id}-${revisionOf(upload)}-${name}`,
+    type: `upload.${name}`,
+    time: timeOf(upload) ?? now.toISOString(),
+    tenant_id,
+    data,
+  } as UploadEvent;
 }
 
-/** Which one a session's state is of all that it has had, from 1: told by the state and how often it began to complete. */
+/** The row of a session's event in the log. */
+export function uploadEventItem(event: UploadEvent, upload: UploadRecord, now: Date): Item {
+  const revision = revisionOf(upload);
+  const { pk } = uploadKey(upload.tenant_id, upload.upload_id);
+  const follows = revision > 1 ? cursorOf(revision - 1) : undefined;
+  return eventItem(pk, event, { cursor: cursorOf(revision), follows, now });
+}
+
+/** Which one a session's state is of all that it has had, from 1: it follows from the state and how often it began to complete. */
 function revisionOf({ state, completions }: UploadRecord): number {
   if (state === 'completing') return 2 * completions;
   return 2 * completions + (state === 'aborted' || state === 'expired' ? 2 : 1);
@@ -50,24 +54,18 @@ function timeOf({ state, completions, ...upload }: UploadRecord): string | undef
   return state === 'completed' ? upload.completed_at : upload.rejected_at;
 }
 
-export function uploadEventView(item: Item, uploadId: UploadId): UploadEvent {
-  const cursor = item.sk.slice('EVENT#'.length);
-  const { pk: _pk, sk: _sk, ttl: _ttl, follows: _follows, ...event } = item;
-  return { cursor, upload_id: uploadId, ...event } as unknown as UploadEvent;
-}
-
 /** The events of a session after a cursor. `ended`: the session has ended, and these are the last. */
 export async function readUploadEvents(
   table: Table,
   tenantId: TenantId,
   uploadId: UploadId,
   { after, limit }: { after?: string | undefined; limit: number },
-): Promise<{ items: UploadEvent[]; ended: boolean }> {
-  const { pk, sk: prefix } = eventKey(tenantId, uploadId, '');
+): Promise<{ items: Logged<UploadEvent>[]; ended: boolean }> {
+  const { pk, sk: prefix } = eventKey(uploadKey(tenantId, uploadId).pk, '');
   const upload = await readUpload(table, tenantId, uploadId);
   const position = after === undefined ? {} : { after: `${prefix}${after}` };
   const page = await table.query({ pk, prefix, limit, ...position });
-  const items = page.items.map((item) => uploadEventView(item, uploadId));
+  const items = page.items.map((item) => loggedEvent(item) as Logged<UploadEvent>);
   const last = items.at(-1)?.cursor ?? after;
   return { items, ended: upload !== undefined && hasEnded(upload.state) && last === cursorOf(revisionOf(upload)) };
 }

@@ -2,10 +2,10 @@ import { streamHandler } from '../../platform/aws/stream-changes.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { openBus, openTable } from '../runtime/aws-composition.ts';
 import { createLog } from '../runtime/log.ts';
-import { tellUploadChanges } from './changes.ts';
+import { publishUploadChanges } from './changes.ts';
 
 export const handler = streamHandler(
-  tellUploadChanges({
+  publishUploadChanges({
     table: openTable('uploads'),
     bus: openBus(),
     clock: systemClock,

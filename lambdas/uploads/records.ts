@@ -58,11 +58,6 @@ export const uploadKey = (tenantId: TenantId, uploadId: string): Key => ({
   sk: UPLOAD_SK,
 });
 export const fileKey = (tenantId: TenantId, fileId: string): Key => ({ pk: `T#${tenantId}#F#${fileId}`, sk: FILE_SK });
-/** The tenant and session of a row in a session's partition. */
-export function parseUploadPk(pk: string): { tenantId: TenantId; uploadId: UploadId } | undefined {
-  const match = /^T#([^#]+)#U#([^#]+)$/.exec(pk);
-  return match ? { tenantId: match[1] as TenantId, uploadId: match[2] as UploadId } : undefined;
-}
 /** The newest session of a fingerprint. */
 export const fingerprintKey = (tenantId: TenantId, fingerprint: string): Key => ({
   pk: `T#${tenantId}#P#${fingerprint}`,

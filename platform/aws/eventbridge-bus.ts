@@ -1,10 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { type EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
-import * as z from 'zod/mini';
 import { backoffMs } from '../../contract/backoff.ts';
 import { DomainError } from '../../contract/errors.ts';
-import { BusEvent } from '../../contract/events.ts';
-import type { Bus, BusConsumer } from '../ports/bus.ts';
+import type { Event } from '../../contract/events.ts';
+import type { Bus } from '../ports/bus.ts';
 
 /** What our events say of their source; rules match on it. */
 const BUS_EVENT_SOURCE = 'millrace';
@@ -24,12 +23,12 @@ export class EventBridgeBus implements Bus {
     this.#busName = options.busName;
   }
 
-  async publish(events: readonly BusEvent[]): Promise<void> {
+  async publish(events: readonly Event[]): Promise<void> {
     for (let first = 0; first < events.length; first += MAX_ENTRIES)
       await this.#putUntilKept(events.slice(first, first + MAX_ENTRIES));
   }
 
-  async #putUntilKept(events: readonly BusEvent[]): Promise<void> {
+  async #putUntilKept(events: readonly Event[]): Promise<void> {
     let left = events;
     let refusal = '';
     for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
@@ -52,11 +51,4 @@ export class EventBridgeBus implements Bus {
     }
     throw new DomainError('ServiceBusyError', `the event bus refused ${left.length} events: ${refusal}`);
   }
-}
-
-const Delivery = z.object({ detail: BusEvent });
-
-/** A Lambda handler of a rule that matches our events. */
-export function busEventHandler(consumer: BusConsumer): (event: unknown) => Promise<void> {
-  return async (event) => consumer(Delivery.parse(event).detail);
 }

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { BusEvent, BusEventType } from '../../contract/events.ts';
+import type { Event, EventType } from '../../contract/events.ts';
 import type { Bus, BusConsumer } from '../ports/bus.ts';
 import type { Log } from '../ports/log.ts';
 import type { Value } from '../ports/table.ts';
@@ -14,7 +14,7 @@ export class SqliteBus implements Bus {
   readonly #database: DatabaseSync;
   readonly #log: Log;
   readonly #maxTries: number;
-  readonly #subscribers: { types: readonly BusEventType[]; deliveries: Deliveries }[] = [];
+  readonly #subscribers: { types: readonly EventType[]; deliveries: Deliveries }[] = [];
 
   constructor(options: { database: DatabaseSync; log: Log; maxTries?: number }) {
     this.#database = options.database;
@@ -23,18 +23,19 @@ export class SqliteBus implements Bus {
   }
 
   /** To be called before `start`; `name` is the same at every start of the process. */
-  subscribe(name: string, types: readonly BusEventType[], consumer: BusConsumer): void {
+  subscribe(name: string, types: readonly EventType[], consumer: BusConsumer): void {
     const deliveries = new Deliveries({
       database: this.#database,
       queue: `bus:${name}`,
-      deliver: (event) => consumer(event as BusEvent),
+      deliver: (event) => consumer(event as Event),
       maxTries: this.#maxTries,
       log: this.#log,
     });
     this.#subscribers.push({ types, deliveries });
   }
 
-  async publish(events: readonly BusEvent[]): Promise<void> {
+  async publish(events: readonly Event[]): Promise<void> {
+    if (this.#subscribers.length === 0) return;
     inTransaction(this.#database, () => {
       for (const event of events) {
         for (const { types, deliveries } of this.#subscribers)

@@ -79,7 +79,7 @@ it('M2 a browser is told all of a job by WebSocket, once and in order, though it
   const job = await client.jobs.create('drill', { items: 12, work_ms: 200 });
   let pollsBefore: number | undefined;
   await page.exposeFunction('tell', (event: browserClient.JobEvent) => {
-    if (pollsBefore !== undefined || event.type !== 'job.progress' || event.progress.completed_tasks < 3) return;
+    if (pollsBefore !== undefined || event.type !== 'job.progress' || event.data.progress.completed_tasks < 3) return;
     pollsBefore = seen.polls.length;
     proxy.cutWebSockets();
   });
@@ -99,7 +99,7 @@ it('M2 a browser is told all of a job by WebSocket, once and in order, though it
         const updates: browserClient.LiveUpdate[] = [];
         for await (const update of client.live.watch()) {
           updates.push(update);
-          const changes = update.type === 'snapshot' ? update.items : [update];
+          const changes = update.type === 'snapshot' ? update.items : [update.data];
           const isEnd = (change: object) => 'state' in change && change.state === 'completed';
           if (changes.some((change) => 'job_id' in change && change.job_id === jobId && isEnd(change))) break;
         }
@@ -112,7 +112,7 @@ it('M2 a browser is told all of a job by WebSocket, once and in order, though it
   );
 
   expect(events).toEqual(await readEvents(job.id));
-  const states = events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+  const states = events.flatMap((event) => ('state' in event.data ? [event.data.state] : []));
   expect(states).toEqual(['queued', 'running', 'completed']);
   expect(updates[0]).toMatchObject({ type: 'snapshot', truncated: false });
 
@@ -136,7 +136,7 @@ it.each([
       const job = await client.jobs.create('drill', { items: 1 });
       const states: string[] = [];
       for await (const event of client.jobs.watch(job.id)) {
-        if (event.type === 'job.state_changed') states.push(event.state);
+        if ('state' in event.data) states.push(event.data.state);
       }
       const { websocket_url: socketUrl } = await (
         await fetch(`${url}/live`, { headers: { authorization: `Bearer ${apiKey}` } })

@@ -46,7 +46,7 @@ describe('jobs', () => {
     expect([created_at, started_at, completed_at]).toEqual([created_at, started_at, completed_at].sort());
     expect(started_at).not.toBe('');
     task.meta.figures = { job_seconds: (Date.parse(completed_at) - Date.parse(created_at)) / 1_000 };
-    const states = events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+    const states = events.flatMap((event) => ('state' in event.data ? [event.data.state] : []));
     expect(states).toEqual(['queued', 'running', 'completed']);
     expect(job.progress).toMatchObject({ percent: 100, detail: { rows: count } });
 
@@ -172,7 +172,7 @@ describe('jobs', () => {
     const events: JobEvent[] = [];
     const job = await client.jobs.run('drill', input, { maxRetries: 2, onEvent: (event) => events.push(event) });
     expect(job).toMatchObject({ state: 'failed', retry_count: 2, attempt: 3, error: { code: 'ServiceBusyError' } });
-    const states = events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+    const states = events.flatMap((event) => ('state' in event.data ? [event.data.state] : []));
     expect(states).toEqual([...Array(3).fill(['queued', 'running']).flat(), 'failed']);
     const dead = async () => (await client.jobs.list({ state: 'failed' })).items.map(({ id }) => id);
     expect(await dead()).toEqual([job.id]);
@@ -192,7 +192,7 @@ describe('jobs', () => {
     expect([job.state, job.error, job.attempt]).toEqual(['completed', undefined, 1]);
     const tasks = await tasksOf(client, job);
     expect(tasks.map(({ state, attempts }) => [state, attempts])).toEqual(Array(7).fill(['completed', 1]));
-    const states = events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+    const states = events.flatMap((event) => ('state' in event.data ? [event.data.state] : []));
     expect(states).toEqual(['queued', 'running', 'completed']);
   });
 

@@ -16,7 +16,7 @@ async function collect<T>(updates: AsyncIterable<T>, into: T[] = []): Promise<T[
 }
 
 const statesOf = (events: readonly JobEvent[]) =>
-  events.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []));
+  events.flatMap((event) => ('state' in event.data ? [event.data.state] : []));
 
 describe('a watcher', () => {
   it('is told every event of a job once and in order, also when it comes late', { timeout: TIMEOUT }, async () => {
@@ -41,9 +41,9 @@ describe('a watcher', () => {
       const file = await client.uploads.upload(makeBytes(1_000), { name: 'a.bin' });
       const told: UploadEvent[] = await collect(client.uploads.watch(file.upload_id));
       expect(told).toMatchObject([
-        { state: 'open', upload_id: file.upload_id },
-        { state: 'completing', previous: 'open' },
-        { state: 'completed', previous: 'completing', file_id: file.id, time: file.created_at },
+        { type: 'upload.opened', data: { upload_id: file.upload_id, state: 'open' } },
+        { type: 'upload.completing', data: { previous: 'open' } },
+        { type: 'upload.completed', time: file.created_at, data: { previous: 'completing', file_id: file.id } },
       ]);
       expect(await collect(client.uploads.watch(file.upload_id, { after: told[1]?.cursor ?? '' }))).toEqual([told[2]]);
     },
@@ -100,7 +100,7 @@ describe('a watcher', () => {
     const isLast = (update: LiveUpdate | undefined) =>
       update?.type === 'snapshot'
         ? update.items.some((item) => 'job_id' in item && item.job_id === job.id && item.state === 'completed')
-        : update?.type === 'job.state_changed' && update.job_id === job.id && update.state === 'completed';
+        : update?.type === 'job.completed' && update.data.job_id === job.id;
     await until('the last change', async () => updates.find(isLast));
     stop.abort();
     await expect(watching).rejects.toMatchObject({ code: 'AbortedError' });
@@ -141,7 +141,7 @@ describe.skipIf(noSocket)(`the WebSocket${noSocket ? ` (${noSocket})` : ''}`, ()
     const job = await client.jobs.create('drill', { items: 20, work_ms: 200 });
     const seenAt = new Map<number, number>();
     for await (const event of client.jobs.watch(job.id)) {
-      if (event.type === 'job.progress') seenAt.set(event.progress.completed_tasks, Date.now());
+      if (event.type === 'job.progress') seenAt.set(event.data.progress.completed_tasks, Date.now());
     }
     const { items } = await client.jobs.tasks(job.id, { limit: 500 });
     const ends = items.map(({ ended_at = '' }) => Date.parse(ended_at)).sort((a, b) => a - b);

@@ -248,7 +248,7 @@ describe.concurrent('publishing', () => {
     const input = { product_id: await product(1), account_id: accountId };
     const created = await client.jobs.create('publishing', input, { maxRetries: 3 });
     for await (const event of client.jobs.watch(created.id)) {
-      if (event.type === 'job.state_changed') told.push([event.state, event.attempt]);
+      if ('state' in event.data) told.push([event.data.state, event.data.attempt]);
       const { attempt, retry_count } = await client.jobs.get(created.id);
       expect(retry_count).toBe(attempt - 1);
     }

@@ -73,7 +73,7 @@ describe('a job of training with its defaults', { tags: ['sized'] }, () => {
     const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
     expect(mean(means.slice(-5))).toBeGreaterThan(2 * mean(means.slice(0, 5)));
     expect(await downloadArtifact(client, job, 'learning-curve.svg')).toMatch(/^<svg /);
-    const told = events.flatMap((event) => (event.type === 'job.progress' ? [event.progress.detail ?? {}] : []));
+    const told = events.flatMap((event) => (event.type === 'job.progress' ? [event.data.progress.detail ?? {}] : []));
     expect(told.filter((detail) => means.includes(detail.mean_return ?? Number.NaN)).length).toBeGreaterThan(1);
     expect(job.progress.detail).toEqual({ iterations, mean_return: means.at(-1), evaluation_return: mean_return });
 
@@ -176,7 +176,7 @@ describe('training', () => {
       expect(parseCurve(await downloadArtifact(client, job, 'learning-curve.csv')).mean_return).toEqual(wanted.means);
       expect((await tasksOf(client, job)).map(({ state }) => state)).toEqual(Array(17).fill('completed'));
       expect((await checkpointsOf(client, job)).map(({ iteration }) => iteration)).toEqual([2, 4]);
-      expect(new Set(events.map(({ job_id }) => job_id))).toEqual(new Set([job.id]));
+      expect(new Set(events.map(({ data }) => data.job_id))).toEqual(new Set([job.id]));
     }
     const lastStart = runs
       .map(({ job }) => job.started_at ?? '')

@@ -7,16 +7,16 @@ import {
   RemoveTargetsCommand,
 } from '@aws-sdk/client-eventbridge';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { BusEvent } from '../../contract/events.ts';
+import { UploadEvent } from '../../contract/events/uploads.ts';
 import { lackOf } from '../support/capabilities.ts';
-import { makeBytes, newTenant, target, until } from '../support/e2e-world.ts';
+import { call, makeBytes, newTenant, target, until } from '../support/e2e-world.ts';
 
 const lack = lackOf('a bus that others can listen to', target.engine);
 const endpoint = process.env.LOCALSTACK_ENDPOINT ?? '';
 const BUS = 'millrace';
 
 /** An SQS queue that gets what a rule on the bus matches; removed after the test. Answers how to take what it has. */
-async function listen(pattern: object): Promise<() => Promise<BusEvent[]>> {
+async function listen(pattern: object): Promise<() => Promise<UploadEvent[]>> {
   const name = `e2e-${randomUUID()}`;
   const { QueueUrl } = await sqs('CreateQueue', { QueueName: name });
   const bridge = new EventBridgeClient({ endpoint });
@@ -36,7 +36,7 @@ async function listen(pattern: object): Promise<() => Promise<BusEvent[]>> {
       MaxNumberOfMessages: 10,
       VisibilityTimeout: 600,
     });
-    return Messages.map(({ Body }: { Body: string }) => BusEvent.parse(JSON.parse(Body).detail));
+    return Messages.map(({ Body }: { Body: string }) => UploadEvent.parse(JSON.parse(Body).detail));
   };
 }
 
@@ -57,21 +57,19 @@ async function sqs(action: string, body: object): Promise<any> {
 }
 
 describe.skipIf(lack)(`the bus${lack ? ` (${lack})` : ''}`, () => {
-  it('U9 is told of an upload that became a file, and of one whose content was refused', async () => {
-    const { id: tenantId, client } = await newTenant();
+  it('U9 has the events of an upload that became a file, and of one whose content was refused', async () => {
+    const { id: tenantId, apiKey, client } = await newTenant();
     const take = await listen({ source: ['millrace'], detail: { tenant_id: [tenantId] } });
     const file = await client.uploads.upload(makeBytes(1_000), { name: 'a.bin' });
     const wrong = client.uploads.upload(makeBytes(1_000, 2), { name: 'a.png', contentType: 'image/png' });
     await expect(wrong).rejects.toMatchObject({ code: 'ContentMismatchError' });
-    const told = new Map<string, BusEvent>();
-    await until('both are told', async () => {
-      for (const event of await take()) told.set(event.type, event);
-      return told.size === 2 ? true : undefined;
+    const published = new Map<string, UploadEvent>();
+    await until('both have ended on the bus', async () => {
+      for (const event of await take()) published.set(event.type, event);
+      return published.has('upload.completed') && published.has('upload.rejected') ? true : undefined;
     });
-    expect(told.get('upload.completed')).toMatchObject({
-      id: `${file.upload_id}:completed`,
-      data: { upload_id: file.upload_id, file_id: file.id, size_bytes: 1_000 },
-    });
-    expect(told.get('upload.rejected')).toMatchObject({ data: { error: { code: 'ContentMismatchError' } } });
+    const { items } = (await call('GET', `/uploads/${file.upload_id}/events`, { apiKey })).body;
+    expect({ ...published.get('upload.completed'), cursor: items.at(-1).cursor }).toEqual(items.at(-1));
+    expect(published.get('upload.rejected')).toMatchObject({ data: { error: { code: 'ContentMismatchError' } } });
   });
 });

@@ -77,10 +77,10 @@ function playJob(state: 'completed' | 'failed' | 'cancelled') {
     progress: { percent: 100, phase: 'greet', completed_tasks: 1, total_tasks: 1 },
     ...(state === 'failed' && { error: { code: 'InputDataError', message: 'no rows' } }),
   };
-  const base = { job_id: JOB, time: '2026-01-01T00:00:00.000Z' };
+  const base = { time: '2026-01-01T00:00:00.000Z', tenant_id: 'acme' };
   const events = [
-    { ...base, cursor: '1', type: 'job.progress', progress: job.progress },
-    { ...base, cursor: '2', type: 'job.state_changed', state, attempt: 1 },
+    { ...base, id: '1', type: 'job.progress', data: { job_id: JOB, progress: job.progress }, cursor: '1' },
+    { ...base, id: '2', type: `job.${state}`, data: { job_id: JOB, state, attempt: 1 }, cursor: '2' },
   ];
   server.answers['POST /jobs'] = () => ({ status: 201, body: { ...job, state: 'queued' } });
   server.answers[`GET /jobs/${JOB}`] = () => ({ body: job });
@@ -399,11 +399,7 @@ describe('jobs', () => {
     playJob(state);
     const { exit, events } = await run(['--json', 'watch', JOB]);
     expect(exit).toBe(4);
-    expect(events().map((event: { type: string }) => event.type)).toEqual([
-      'job.progress',
-      'job.state_changed',
-      'ended',
-    ]);
+    expect(events().map((event: { type: string }) => event.type)).toEqual(['job.progress', `job.${state}`, 'ended']);
   });
 
   it('shows a job with its tasks and artifacts', async () => {
@@ -442,8 +438,10 @@ describe('jobs', () => {
     const made = { created_at: '2026-01-01T00:00:00.000Z', size_bytes: 9, checksum_sha256: 'abc' };
     const checkpoint = { ...made, iteration: 10, age_seconds: 65 };
     const job = { id: JOB, workflow: 'training', state: 'completed', attempt: 1, progress, checkpoint };
-    const event = { job_id: JOB, time: made.created_at, cursor: '1', type: 'job.progress', progress };
-    const ended = { ...event, cursor: '2', type: 'job.state_changed', state: 'completed', attempt: 1 };
+    const common = { time: made.created_at, tenant_id: 'acme' };
+    const event = { ...common, id: '1', type: 'job.progress', data: { job_id: JOB, progress }, cursor: '1' };
+    const data = { job_id: JOB, state: 'completed', attempt: 1 };
+    const ended = { ...common, id: '2', type: 'job.completed', data, cursor: '2' };
     server.answers[`GET /jobs/${JOB}`] = () => ({ body: job });
     server.answers[`GET /jobs/${JOB}/checkpoints`] = () => ({ body: { items: [checkpoint] } });
     server.answers[`GET /jobs/${JOB}/events`] = () => ({ body: { items: [event, ended], next_cursor: '2' } });

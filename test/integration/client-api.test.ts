@@ -146,12 +146,12 @@ describe('watch', () => {
   /** Events `1`, `2`, … with these states, told in pages; a failure of one poll by its number from 0. */
   function play(states: [state: string, attempt?: number][], more: { cuts?: number[]; perPage?: number } = {}) {
     const events = states.map(([state, attempt = 1], index) => ({
-      cursor: String(index + 1),
-      job_id: JOB,
+      id: `${JOB}-${attempt}-${state}`,
+      type: `job.${state}`,
       time: '2026-01-01T00:00:00.000Z',
-      type: 'job.state_changed',
-      state,
-      attempt,
+      tenant_id: 'acme',
+      data: { job_id: JOB, workflow: 'tiny', state, attempt },
+      cursor: String(index + 1),
     }));
     let polls = 0;
     server.answers[`GET /jobs/${JOB}/events`] = (url) => {
@@ -196,7 +196,7 @@ describe('watch', () => {
     play([['queued'], ['running'], ['failed']]);
     const states: string[] = [];
     const ended = await client.jobs.wait(JOB, {
-      onEvent: (event) => event.type === 'job.state_changed' && states.push(event.state),
+      onEvent: ({ data }) => 'state' in data && states.push(data.state),
     });
     expect(ended.state).toBe('failed');
     expect(states).toEqual(['queued', 'running', 'failed']);

@@ -11,8 +11,8 @@ afterEach(() => {
 });
 
 const event = (cursor: number, state = 'running') => {
-  const type = 'job.state_changed';
-  return { cursor: String(cursor), job_id: JOB, time: '2026-01-01T00:00:00.000Z', type, state, attempt: 1 };
+  const common = { id: `${JOB}-1-${state}`, time: '2026-01-01T00:00:00.000Z', tenant_id: 'acme' };
+  return { ...common, type: `job.${state}`, data: { job_id: JOB, state, attempt: 1 }, cursor: String(cursor) };
 };
 const ALL = [event(1, 'queued'), event(2), event(3), event(4), event(5, 'completed')];
 

@@ -60,9 +60,11 @@ describe('a webhook', () => {
     const [message] = receiver.received as [ReceivedMessage];
     const [delivery] = await deliveries(id);
     expect(verify(secret, message)).toEqual({
+      id: message.headers['webhook-id'],
       type: 'job.completed',
-      timestamp: world.clock.now().toISOString(),
-      data: { job_id: job, state: 'completed', previous: 'running', attempt: 1 },
+      time: world.clock.now().toISOString(),
+      tenant_id: tenant,
+      data: { job_id: job, workflow: 'line', state: 'completed', previous: 'running', attempt: 1 },
     });
     expect(message.headers['webhook-id']).toBe(delivery?.id);
     expect(delivery).toMatchObject({ type: 'job.completed', state: 'delivered', attempts: [{ status: 204 }] });

@@ -175,8 +175,6 @@ export const KNOWN_VIOLATIONS: readonly { readonly from: string; readonly to: st
   // Contexts that know the inside of others.
   { from: 'lambdas/*/*.lambda.ts', to: 'lambdas/identity/aws-deps.ts' },
   { from: 'lambdas/jobs/aws-deps.ts', to: 'lambdas/publishing/products.ts' },
-  { from: 'lambdas/live/push-events.ts', to: 'lambdas/jobs/{records,views}.ts' },
-  { from: 'lambdas/live/push-events.ts', to: 'lambdas/uploads/{events,records}.ts' },
   { from: 'server/millrace.ts', to: 'lambdas/{identity,jobs,live,publishing,uploads,webhooks}/*.ts' },
   { from: 'server/task-worker.ts', to: 'lambdas/{jobs/run-task,jobs/task-api,publishing/deps}.ts' },
 ];

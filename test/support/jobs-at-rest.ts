@@ -13,6 +13,7 @@ import {
 } from '../../lambdas/jobs/records.ts';
 import { hasEnded, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
 import { taskView } from '../../lambdas/jobs/views.ts';
+import { loggedEvent } from '../../lambdas/runtime/event-rows.ts';
 import type { Item } from '../../platform/ports/table.ts';
 
 const YEAR_MS = 366 * 24 * 3_600_000;
@@ -86,9 +87,11 @@ function checkJob(
   }
   if (job.state === 'failed') expect(job.error).toBeDefined();
   let before: JobState = 'creating';
-  for (const { state } of events.filter(({ type }) => type === 'job.state_changed')) {
-    expect(legalMoves).toContain(`${before} ${state}`);
-    before = state as JobState;
+  for (const item of events) {
+    const { data } = loggedEvent(item);
+    if (!('state' in data)) continue;
+    expect(legalMoves).toContain(`${before} ${data.state}`);
+    before = data.state as JobState;
   }
   expect(before).toBe(job.state);
 }

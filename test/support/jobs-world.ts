@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
 import { FileId, type JobId, type TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import type { BusEvent } from '../../contract/events.ts';
+import type { Event } from '../../contract/events.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import { type Operation, routes } from '../../contract/routes.ts';
 import type { WorkflowEntry } from '../../contract/workflow.ts';
@@ -177,7 +177,7 @@ export function openJobsWorld(
   const kept = new SqliteTable({ database, name: 'jobs', changes: true });
   const table = options.wrapTable?.(kept) ?? kept;
   const workflows = new TestWorkflows();
-  const events: BusEvent[] = [];
+  const events: Event[] = [];
   const logged: { level: string; message: string }[] = [];
   const objects = new FileObjectStore({
     folder,
@@ -193,7 +193,7 @@ export function openJobsWorld(
     workflows: ports.wrap(workflows),
     clock,
     bus: ports.wrap({
-      publish: async (published: readonly BusEvent[]) => {
+      publish: async (published: readonly Event[]) => {
         events.push(...published);
       },
     }),

@@ -2,9 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JobId, TenantId } from '../../contract/common.ts';
+import { JobEvent } from '../../contract/events/jobs.ts';
 import type { JobState } from '../../contract/jobs.ts';
+import { jobKey } from '../../lambdas/jobs/records.ts';
 import { createLiveHandlers } from '../../lambdas/live/handlers.ts';
 import type { Caller } from '../../lambdas/runtime/api.ts';
+import { eventItem } from '../../lambdas/runtime/event-rows.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
 import { createWebhooksHandlers } from '../../lambdas/webhooks/handlers.ts';
 import { FileSecrets } from '../../platform/embedded/file-secrets.ts';
@@ -76,15 +79,25 @@ export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean 
     request: (body: object = {}, params: object = {}, tenantId = tenant) =>
       ({ caller: callerOf(tenantId), body, params, query: { limit: 50 }, headers: {}, requestId: 'r' }) as never,
     /** What a job's change of state is in the feed of the jobs table. */
-    jobEvent(jobId: JobId, state: JobState, more: object = {}, tenantId = tenant): Change {
+    jobEvent(
+      jobId: JobId,
+      state: Exclude<JobState, 'creating'>,
+      { follows, ...more }: { readonly follows?: string; readonly [field: string]: unknown } = {},
+      tenantId = tenant,
+    ): Change {
       seq += 1;
-      const key = { pk: `T#${tenantId}#J#${jobId}`, sk: `EVENT#${String(seq).padStart(16, '0')}` };
-      const time = clock.now().toISOString();
-      return {
-        seq: String(seq),
-        key,
-        after: { ...key, type: 'job.state_changed', time, state, attempt: 1, ttl: 1, ...more },
-      };
+      const now = clock.now();
+      const event = JobEvent.parse({
+        id: `${jobId}-${seq}-${state}`,
+        type: `job.${state}`,
+        time: now.toISOString(),
+        tenant_id: tenantId,
+        data: { job_id: jobId, workflow: 'line', state, attempt: 1, ...more },
+      });
+      const cursor = String(seq).padStart(16, '0');
+      const after = eventItem(jobKey(tenantId, jobId).pk, event, { cursor, follows, now });
+      const { pk, sk } = after;
+      return { seq: String(seq), key: { pk, sk }, after };
     },
     close() {
       database.close();

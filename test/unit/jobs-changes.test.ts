@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { JobId } from '../../contract/common.ts';
-import type { JobEvent } from '../../contract/jobs.ts';
+import type { Logged } from '../../contract/event.ts';
+import { type JobEvent, LoggedJobEvent } from '../../contract/events/jobs.ts';
 import { publishPendingProgress } from '../../lambdas/jobs/changes.ts';
-import { eventKey, progressKey } from '../../lambdas/jobs/records.ts';
+import { jobKey, progressKey } from '../../lambdas/jobs/records.ts';
+import { eventKey } from '../../lambdas/runtime/event-rows.ts';
 import { type JobsWorld, openJobsWorld, tenant } from '../support/jobs-world.ts';
 
 let world: JobsWorld;
@@ -15,7 +17,7 @@ const list = async (jobId: JobId, query: { after?: string; wait_seconds?: number
   (await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait_seconds: 0, limit: 100, ...query } }))
     .body;
 const told = (events: readonly JobEvent[]) =>
-  events.map((event) => (event.type === 'job.state_changed' ? event.state : event.progress.percent));
+  events.map(({ data }) => ('state' in data ? data.state : data.progress.percent));
 
 async function runAll(jobId: JobId, steps: number, body?: (step: number) => Promise<void>): Promise<void> {
   for (let step = 1; step <= steps; step += 1) {
@@ -28,24 +30,23 @@ async function runAll(jobId: JobId, steps: number, body?: (step: number) => Prom
 }
 
 describe('the change feed of jobs', () => {
-  test('tells every change of state to the job and to the bus', async () => {
+  test('publishes every change of state as one event, in the log and on the bus', async () => {
     const jobId = await world.started({ steps: 1 });
     await runAll(jobId, 1);
     await world.end(jobId);
     await world.drain();
     const { items } = await list(jobId);
-    const states = items.filter(({ type }) => type === 'job.state_changed');
+    const common = { tenant_id: tenant };
+    const data = { job_id: jobId, workflow: 'line', attempt: 1 };
+    const states = items.filter((event) => 'state' in event.data);
     expect(states).toMatchObject([
-      { state: 'queued', attempt: 1 },
-      { state: 'running', previous: 'queued' },
-      { state: 'completed', previous: 'running', job_id: jobId },
+      { ...common, id: `${jobId}-1-queued`, type: 'job.queued', data: { ...data, state: 'queued' } },
+      { ...common, id: `${jobId}-1-running`, type: 'job.running', data: { ...data, previous: 'queued' } },
+      { ...common, id: `${jobId}-1-completed`, type: 'job.completed', data: { ...data, previous: 'running' } },
     ]);
+    expect(items.map((event) => LoggedJobEvent.parse(event))).toEqual(items);
     expect(told(items)).toEqual(['queued', 'running', 100, 'completed']);
-    expect(world.events).toMatchObject([
-      { type: 'job.state_changed', tenant_id: tenant, data: { job_id: jobId, workflow: 'line', state: 'queued' } },
-      { data: { state: 'running' } },
-      { data: { state: 'completed' } },
-    ]);
+    expect(world.events).toEqual(states.map(({ cursor: _, ...event }) => event));
   });
 
   test('counts and tells changes once that come again, in other batches and at the same time', async () => {
@@ -81,7 +82,9 @@ describe('the change feed of jobs', () => {
     const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
     expect(gaps.slice(0, -1).every((gap) => gap >= 500)).toBe(true);
     expect(progress.length).toBeGreaterThan(3);
-    expect(progress.at(-1)).toMatchObject({ progress: { percent: 100, completed_tasks: 20, detail: { rows: 210 } } });
+    expect(progress.at(-1)).toMatchObject({
+      data: { progress: { percent: 100, completed_tasks: 20, detail: { rows: 210 } } },
+    });
     const percents = told(progress);
     expect(percents).toEqual([...percents].sort((a, b) => Number(a) - Number(b)));
   });
@@ -106,7 +109,7 @@ describe('the change feed of jobs', () => {
       await world.drain();
     }
     const progress = (await list(jobId)).items.flatMap((event) =>
-      event.type === 'job.progress' ? [event.progress] : [],
+      event.type === 'job.progress' ? [event.data.progress] : [],
     );
     expect(progress).toMatchObject([
       { phase: 'step1', eta_seconds: 3 },
@@ -177,7 +180,7 @@ describe('the change feed of jobs', () => {
     await runAll(jobId, 3, async () => world.clock.advance(600));
     await world.end(jobId);
     await world.drain();
-    const { pk, sk: prefix } = eventKey(tenant, jobId, '');
+    const { pk, sk: prefix } = eventKey(jobKey(tenant, jobId).pk, '');
     const { items } = await world.table.query({ pk, prefix, limit: 100 });
     const cursors = items.map(({ sk }) => sk.slice(prefix.length));
     expect(items.map(({ follows }) => follows)).toEqual([undefined, ...cursors.slice(0, -1)]);
@@ -216,7 +219,7 @@ describe('listJobEvents', () => {
     await runAll(jobId, 1);
     await world.end(jobId);
     await world.drain();
-    const events: JobEvent[] = [];
+    const events: Logged<JobEvent>[] = [];
     let after: string | undefined;
     for (;;) {
       const page = await list(jobId, { limit: 1, ...(after ? { after } : {}) });

@@ -321,9 +321,9 @@ async function checkEnd({ world, known, done, outside, overlapped }: Play): Prom
       .body.items;
     let before: JobState = 'creating';
     for (const event of events) {
-      if (event.type !== 'job.state_changed') continue;
-      expect(legal, `${before} to ${event.state}`).toContain(`${before} ${event.state}`);
-      before = event.state;
+      if (!('state' in event.data)) continue;
+      expect(legal, `${before} to ${event.data.state}`).toContain(`${before} ${event.data.state}`);
+      before = event.data.state;
     }
     expect(before).toBe(job.state);
     expect(world.workflows.executions.get(executionName(job))?.state ?? 'none').not.toBe('running');

@@ -219,7 +219,7 @@ describe('runs', () => {
     const { items } = (
       await world.call('listJobEvents', { params: { job_id: jobId }, query: { wait_seconds: 0, limit: 9 } })
     ).body;
-    expect(items.flatMap((event) => (event.type === 'job.state_changed' ? [event.state] : []))).toEqual([
+    expect(items.flatMap((event) => ('state' in event.data ? [event.data.state] : []))).toEqual([
       'queued',
       'running',
       'completed',

@@ -4,8 +4,9 @@ import type { Scope } from '../../contract/keys.ts';
 import { CLOSE_EXPIRED } from '../../contract/live.ts';
 import { forgetConnection, openConnection } from '../../lambdas/live/connections.ts';
 import { handleMessage } from '../../lambdas/live/messages.ts';
-import { pushEvents } from '../../lambdas/live/push-events.ts';
+import { publishEvents } from '../../lambdas/live/publish-events.ts';
 import { socketHandler } from '../../lambdas/live/socket-handler.ts';
+import type { Change } from '../../platform/ports/table.ts';
 import { type LiveWorld, openLiveWorld, otherTenant, tenant } from '../support/live-world.ts';
 
 const job = JobId.parse('job_01J00000000000000000000000');
@@ -26,11 +27,11 @@ const open = (connectionId: string, tenantId = tenant, scopes = ALL) =>
   openConnection(world.deps, authenticatorOf(tenantId, scopes), { connectionId, protocols: PROTOCOLS });
 const say = (connectionId: string, message: unknown) =>
   handleMessage(world.deps, connectionId, typeof message === 'string' ? message : JSON.stringify(message));
-const push = (...changes: Parameters<ReturnType<typeof pushEvents>>[0]) => pushEvents(world.deps)(changes);
+const push = (...changes: readonly Change[]) => publishEvents(world.deps)(changes);
 const told = (connectionId: string) => world.sent.get(connectionId) ?? [];
 const rows = async (pk: string) => (await world.connections.query({ pk, limit: 1_000 })).items;
 
-/** A job with events, as the jobs context keeps it. */
+/** A job with events, as version 0.1 of the jobs context stored it. */
 async function keepJob(events: readonly { cursor: string; state: string }[], publishedState = 'running') {
   const pk = `T#${tenant}#J#${job}`;
   const last = events.at(-1)?.cursor ?? '';
@@ -62,11 +63,16 @@ describe('a connection', () => {
     await open('c1');
     await say('c1', { type: 'subscribe', topic: job, after: '01' });
     expect(told('c1')).toMatchObject([
-      { type: 'events', topic: job, after: '01', items: [{ cursor: '02', state: 'running' }] },
+      { type: 'events', topic: job, after: '01', items: [{ cursor: '02', type: 'job.running' }] },
       { type: 'subscribed', topic: job },
     ]);
     await push(world.jobEvent(job, 'completed', { follows: '02' }));
-    expect(told('c1')[2]).toMatchObject({ type: 'events', topic: job, after: '02', items: [{ state: 'completed' }] });
+    expect(told('c1')[2]).toMatchObject({
+      type: 'events',
+      topic: job,
+      after: '02',
+      items: [{ type: 'job.completed', data: { state: 'completed' } }],
+    });
     await say('c1', { type: 'unsubscribe', topic: job });
     await push(world.jobEvent(job, 'failed'));
     expect(told('c1')).toHaveLength(4);
@@ -88,7 +94,9 @@ describe('a connection', () => {
       { type: 'subscribed', topic: batch },
     ]);
     await push(world.jobEvent(job, 'completed', { batch_id: batch }), world.jobEvent(job, 'completed'));
-    expect(told('c1').slice(2)).toMatchObject([{ type: 'events', topic: batch, items: [{ batch_id: batch }] }]);
+    expect(told('c1').slice(2)).toMatchObject([
+      { type: 'events', topic: batch, items: [{ data: { batch_id: batch } }] },
+    ]);
   });
 
   test('gets many events in messages that fit a frame of API Gateway', async () => {

@@ -2,12 +2,13 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FileId, TenantId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
-import { BusEvent } from '../../contract/events.ts';
-import { tellUploadChanges } from '../../lambdas/uploads/changes.ts';
+import { UploadEvent } from '../../contract/events/uploads.ts';
+import type { Event } from '../../contract/events.ts';
+import { publishUploadChanges } from '../../lambdas/uploads/changes.ts';
+import { readUploadEvents } from '../../lambdas/uploads/events.ts';
 import { findFile } from '../../lambdas/uploads/files.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
 import { ChangeFeed } from '../../platform/embedded/change-feed.ts';
-import { SqliteBus } from '../../platform/embedded/sqlite-bus.ts';
 import {
   DAY_MS,
   openUploadsWorld,
@@ -237,15 +238,15 @@ describe('M12 another tenant', () => {
   });
 });
 
-describe('tellUploadChanges', () => {
-  test('tells the bus once of each completed upload, under the same id when it is told again', async () => {
+describe('publishUploadChanges', () => {
+  test('publishes one event for each change of state, under the same id when the change comes again', async () => {
     const upload = await world.sent(bytes);
     const [before] = world.uploads();
     await world.complete(upload.id);
     const [after] = world.uploads();
     const published: unknown[] = [];
     const bus = { publish: async (events: readonly unknown[]) => void published.push(...events) };
-    const consume = tellUploadChanges({ ...world.deps, bus });
+    const consume = publishUploadChanges({ ...world.deps, bus });
     const key = { pk: 'T#acme#U#x', sk: 'UPLOAD' };
     const change = (images: object) => ({ seq: '1', key, ...images }) as never;
     await consume([change({ after: before }), change({ before, after }), change({ before: after, after })]);
@@ -253,14 +254,21 @@ describe('tellUploadChanges', () => {
       change({ before, after }),
       { ...(change({ before, after }) as object), key: { pk: 'x', sk: 'FILE' } } as never,
     ]);
-    const event = {
-      id: `${upload.id}:completed`,
-      tenant_id: tenant,
-      time: world.clock.now().toISOString(),
-      type: 'upload.completed',
-      data: { upload_id: upload.id, file_id: after?.file_id, size_bytes: 10 },
+    const common = { tenant_id: tenant, time: world.clock.now().toISOString() };
+    const data = { upload_id: upload.id, size_bytes: 10 };
+    const opened = {
+      ...common,
+      id: `${upload.id}-1-opened`,
+      type: 'upload.opened',
+      data: { ...data, state: 'open' },
     };
-    expect(published).toEqual([event, event]);
+    const completed = {
+      ...common,
+      id: `${upload.id}-3-completed`,
+      type: 'upload.completed',
+      data: { ...data, state: 'completed', previous: 'open', file_id: after?.file_id },
+    };
+    expect(published).toEqual([opened, completed, completed]);
   });
 
   test('U9 has the feed tell of what is answered with 202, or refused', async () => {
@@ -268,10 +276,9 @@ describe('tellUploadChanges', () => {
     world = await openUploadsWorld({ patienceMs: 5 });
     const { database } = world;
     const { log } = world.deps;
-    const bus = new SqliteBus({ database, log });
-    const told: BusEvent[] = [];
-    bus.subscribe('test', ['upload.completed', 'upload.rejected'], async (event) => void told.push(event));
-    const consumers = { uploads: tellUploadChanges({ ...world.deps, bus }) };
+    const published: Event[] = [];
+    const bus = { publish: async (events: readonly Event[]) => void published.push(...events) };
+    const consumers = { uploads: publishUploadChanges({ ...world.deps, bus }) };
     const feed = new ChangeFeed({ database, table: 'uploads', consumers, log });
     const upload = await world.sent(bytes);
     const slow = (_: number, name: string) => (name === 'completeMultipart' ? setTimeout(50) : undefined);
@@ -285,29 +292,33 @@ describe('tellUploadChanges', () => {
     await world.complete(wrong.id).catch(() => undefined);
     await vi.waitFor(async () => expect(await world.state(wrong.id)).toBe('rejected'), 10_000);
     await feed.drain();
-    bus.start();
-    await bus.drain();
-    await bus.stop();
     const [file] = world.files();
-    const time = world.clock.now().toISOString();
-    const common = { tenant_id: tenant, time };
-    expect(told).toEqual([
+    const common = { tenant_id: tenant, time: world.clock.now().toISOString() };
+    const previous = 'completing';
+    expect(published.filter(({ type }) => /completed|rejected/.test(type))).toEqual([
       {
         ...common,
-        id: `${upload.id}:completed`,
+        id: `${upload.id}-3-completed`,
         type: 'upload.completed',
-        data: { upload_id: upload.id, file_id: file?.file_id, size_bytes: 10 },
+        data: { upload_id: upload.id, state: 'completed', previous, size_bytes: 10, file_id: file?.file_id },
       },
       {
         ...common,
-        id: `${wrong.id}:rejected`,
+        id: `${wrong.id}-3-rejected`,
         type: 'upload.rejected',
         data: {
           upload_id: wrong.id,
+          state: 'rejected',
+          previous,
+          size_bytes: 10,
           error: { code: 'ContentMismatchError', message: 'the content does not match the type image/png' },
         },
       },
     ]);
-    expect(told.map((event) => BusEvent.parse(event))).toEqual(told);
+    expect(published.map((event) => UploadEvent.parse(event))).toEqual(published);
+    const { items } = await readUploadEvents(world.deps.table, tenant, upload.id, { limit: 10 });
+    expect(items.map(({ cursor: _, ...event }) => event)).toEqual(
+      published.filter(({ data }) => 'upload_id' in data && data.upload_id === upload.id),
+    );
   });
 });

@@ -1,0 +1,39 @@
+import * as z from 'zod/mini';
+import { BatchId, JobId } from '../common.ts';
+import { event, logged } from '../event.ts';
+import { JobError, JobProgress, JobState } from '../jobs.ts';
+
+function jobEvent<const State extends JobState>(state: State, meaning: string) {
+  const data = {
+    job_id: JobId,
+    workflow: z.string(),
+    state: z.literal(state),
+    previous: z.optional(JobState),
+    attempt: z.int(),
+    batch_id: z.optional(BatchId),
+    /** What `GET /stats` counts the job by. */
+    label: z.optional(z.string()),
+    error: z.optional(JobError),
+  };
+  return event(`job.${state}`, meaning, z.object(data));
+}
+
+export const jobEvents = [
+  jobEvent('queued', 'The job waits for its turn: it was created, or is retried.'),
+  jobEvent('running', 'The job was started.'),
+  event(
+    'job.progress',
+    'Tasks of the job began or ended: at most one event per job in 500 ms, and one when all its tasks are completed.',
+    z.object({ job_id: JobId, batch_id: z.optional(BatchId), progress: JobProgress }),
+  ),
+  jobEvent('completed', 'The job is done, and its artifacts are complete.'),
+  jobEvent('failed', 'The job failed, and no automatic retry follows.'),
+  jobEvent('cancelling', 'The job is being cancelled; tasks may still run.'),
+  jobEvent('cancelled', 'The job was cancelled, and none of its tasks runs.'),
+] as const;
+
+/** An event of a job, without its cursor. */
+export const JobEvent = z.discriminatedUnion('type', jobEvents);
+export type JobEvent = z.infer<typeof JobEvent>;
+
+export const LoggedJobEvent = logged(JobEvent);
