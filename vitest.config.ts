@@ -6,10 +6,11 @@ const project = (name: string, timeoutSeconds: number, more = {}) => ({
   ssr: { resolve: { conditions: ['millrace-source', 'node', 'development|production'] } },
   test: {
     name,
+    setupFiles: ['./test/support/setup-connections.ts'],
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: timeoutSeconds * 1_000,
     hookTimeout: timeoutSeconds * 1_000,
-    expect: { poll: { timeout: 10_000 } },
+    expect: { requireAssertions: true, poll: { timeout: 10_000 } },
     ...more,
   },
 });
@@ -37,13 +38,22 @@ export default defineConfig({
   test: {
     maxWorkers,
     tags,
+    coverage: {
+      include: ['contract', 'lambdas', 'platform', 'lib', 'server', 'client', 'cli'].map(
+        (folder) => `${folder}/**/*.ts`,
+      ),
+      exclude: ['**/*.d.ts', 'client/dist/**', 'cli/dist/**'],
+      reporter: ['html', 'json-summary'],
+      thresholds: { lines: 80, statements: 80, functions: 80, branches: 80, '**/transitions.ts': { 100: true } },
+    },
     reporters: ['default', './test/support/scenario-reporter.ts', ...(json ? ['json'] : [])],
     ...(json ? { outputFile: { json } } : {}),
     projects: [
       project('unit', 20),
       project('integration', 30),
       project('contract', 60),
-      project('infra', 120),
+      // The assertions of the CDK's templates are not counted.
+      project('infra', 120, { expect: {} }),
       project('e2e', 180, deployment),
       // What it measures, other files must not disturb: they come before it.
       project('performance', 180, { ...deployment, fileParallelism: false, sequence: { groupOrder: 1 } }),

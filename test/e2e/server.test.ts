@@ -151,7 +151,7 @@ describe.skipIf(lack)(`the single-machine edition${lack ? ` (${lack})` : ''}`, (
   });
 
   it('says what to do about a busy port, a folder in use, one of a newer version, and wrong options', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     const folder = await tempFolder();
     const port = await takePort();

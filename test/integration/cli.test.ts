@@ -29,6 +29,7 @@ function start(args: string[], env: Record<string, string> = {}): ChildProcess {
     cwd: folder,
     env: {
       PATH: process.env.PATH ?? '',
+      NODE_OPTIONS: process.env.NODE_OPTIONS ?? '',
       HOME: folder,
       MILLRACE_URL: server.url,
       MILLRACE_API_KEY: TEST_KEY,
