@@ -9,7 +9,11 @@ import { hasEnded } from './transitions.ts';
 export async function cancelJob(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<JobRecord> {
   const job = await getJobRecord(deps, tenantId, jobId);
   if (hasEnded(job.state)) {
-    throw new DomainError('JobNotCancellableError', `job ${jobId} is ${job.state}`, { state: job.state });
+    throw new DomainError(
+      'JobNotCancellableError',
+      `job ${jobId} is ${job.state}; only jobs that have not ended can be cancelled`,
+      { state: job.state },
+    );
   }
   if (job.state === 'cancelling') return job;
   const moved = await moveJob(deps, job, 'cancel');

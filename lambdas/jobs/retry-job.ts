@@ -11,7 +11,11 @@ import { nextState } from './transitions.ts';
 export async function retryJob(deps: JobsDeps, tenantId: TenantId, jobId: JobId): Promise<JobRecord> {
   const job = await getJobRecord(deps, tenantId, jobId);
   if (!nextState(job.state, 'retry')) {
-    throw new DomainError('JobNotRetryableError', `job ${jobId} is ${job.state}`, { state: job.state });
+    throw new DomainError(
+      'JobNotRetryableError',
+      `job ${jobId} is ${job.state}; only failed and cancelled jobs can be retried`,
+      { state: job.state },
+    );
   }
   // The definition may plan more than it did, and a job that was cancelled while it was being created has no tasks yet.
   const planned = await addPlannedTasks(deps, job, deps.clock.now());

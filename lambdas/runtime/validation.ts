@@ -25,7 +25,7 @@ const MAX_PROBLEMS = 100;
 export function problemsOf(error: z.core.$ZodError, whole: string): readonly Problem[] {
   return error.issues.slice(0, MAX_PROBLEMS).map((issue) => ({
     field: fieldOf(issue.path) || whole,
-    problem: issue.message.replace(/^Invalid (input|option): /, ''),
+    problem: issue.message.replace(/^Invalid (input|option|string): /, ''),
   }));
 }
 
