@@ -1,33 +1,23 @@
 import * as z from 'zod/mini';
 import { DEFAULT_PAGE_SIZE, MAX_EVENT_WAIT_SECONDS, MAX_PAGE_SIZE } from './limits.ts';
 
-const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
+/** The pattern of a ULID. */
+export const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
 
-/** Ids are a prefix and a ULID: unique, sortable by time of creation. */
-export const UploadId = z
-  .string()
-  .check(z.regex(new RegExp(`^upl_${ULID}$`)))
-  .brand<'UploadId'>();
-export const FileId = z
-  .string()
-  .check(z.regex(new RegExp(`^file_${ULID}$`)))
-  .brand<'FileId'>();
-export const JobId = z
-  .string()
-  .check(z.regex(new RegExp(`^job_${ULID}$`)))
-  .brand<'JobId'>();
-export const BatchId = z
-  .string()
-  .check(z.regex(new RegExp(`^batch_${ULID}$`)))
-  .brand<'BatchId'>();
-export const KeyId = z
-  .string()
-  .check(z.regex(new RegExp(`^key_${ULID}$`)))
-  .brand<'KeyId'>();
-export const WebhookId = z
-  .string()
-  .check(z.regex(new RegExp(`^wh_${ULID}$`)))
-  .brand<'WebhookId'>();
+/** Ids are a prefix and a ULID: unique, and sorted by time of creation. */
+export function idOf<Brand extends string>(prefix: string) {
+  return z
+    .string()
+    .check(z.regex(new RegExp(`^${prefix}_${ULID}$`)))
+    .brand<Brand>();
+}
+
+export const UploadId = idOf<'UploadId'>('upl');
+export const FileId = idOf<'FileId'>('file');
+export const JobId = idOf<'JobId'>('job');
+export const BatchId = idOf<'BatchId'>('batch');
+export const KeyId = idOf<'KeyId'>('key');
+export const WebhookId = idOf<'WebhookId'>('wh');
 export type UploadId = z.infer<typeof UploadId>;
 export type FileId = z.infer<typeof FileId>;
 export type JobId = z.infer<typeof JobId>;

@@ -1,17 +1,9 @@
 import * as z from 'zod/mini';
-import { FileId, Timestamp } from './common.ts';
+import { FileId, idOf, Timestamp, ULID } from './common.ts';
 import { MAX_BRIDGE_MESSAGE_LENGTH, MAX_PRODUCT_IMAGES } from './limits.ts';
 
-const ULID = '[0-9A-HJKMNP-TV-Z]{26}';
-
-export const ProductId = z
-  .string()
-  .check(z.regex(new RegExp(`^prod_${ULID}$`)))
-  .brand<'ProductId'>();
-export const MarketplaceAccountId = z
-  .string()
-  .check(z.regex(new RegExp(`^macc_${ULID}$`)))
-  .brand<'MarketplaceAccountId'>();
+export const ProductId = idOf<'ProductId'>('prod');
+export const MarketplaceAccountId = idOf<'MarketplaceAccountId'>('macc');
 export type ProductId = z.infer<typeof ProductId>;
 export type MarketplaceAccountId = z.infer<typeof MarketplaceAccountId>;
 
