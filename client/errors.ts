@@ -1,3 +1,4 @@
+import { readRetryAfter } from '../contract/backoff.ts';
 import type { ErrorBody, ErrorCode, ErrorDetails } from '../contract/errors.ts';
 
 /** What goes wrong on this side of the wire, beside the API's own codes. */
@@ -63,13 +64,6 @@ export function networkError(what: string, cause: unknown): MillraceError {
   while (inner instanceof Error && inner.cause) inner = inner.cause;
   const reason = inner instanceof Error ? ((inner as { code?: unknown }).code ?? inner.message) : inner;
   return new MillraceError('NetworkError', `${what}: ${String(reason)}`, { cause });
-}
-
-/** `Retry-After`: seconds or a date. */
-export function readRetryAfter(value: string | null | undefined, now = Date.now()): number | undefined {
-  if (!value) return undefined;
-  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1_000;
-  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
 }
 
 /** An answer of the API that is not a success, as an error. */

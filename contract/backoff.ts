@@ -17,3 +17,13 @@ export interface Backoff {
 export function backoffMs(failures: number, { firstMs, longestMs }: Backoff, random = Math.random): number {
   return random() * Math.min(longestMs, firstMs * 2 ** (failures - 1));
 }
+
+/**
+ * Reads the header `Retry-After`, seconds or a date (RFC 9110, 10.2.3), as seconds from `now`; undefined if there is none, or
+ * it is neither.
+ */
+export function readRetryAfter(value: string | null | undefined, now = Date.now()): number | undefined {
+  if (!value) return undefined;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1_000;
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
+}

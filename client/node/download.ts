@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
+import { readRetryAfter } from '../../contract/backoff.ts';
 import { createCrc64Nvme } from '../../contract/crc64nvme.ts';
-import { abortedError, MillraceError, networkError, readRetryAfter } from '../errors.ts';
+import { abortedError, MillraceError, networkError } from '../errors.ts';
 import type { Files } from '../resources/files.ts';
 import { mayRetry, Retries } from '../retry.ts';
 import type { File } from '../types.ts';

@@ -1,6 +1,7 @@
+import { readRetryAfter } from '../../contract/backoff.ts';
 import { MAX_URL_SECONDS } from '../../contract/limits.ts';
 import { partRange } from '../../contract/part-plan.ts';
-import { MillraceError, readRetryAfter } from '../errors.ts';
+import { MillraceError } from '../errors.ts';
 import type { PartAnswer } from '../ports.ts';
 import { mayRetry, Retries } from '../retry.ts';
 import type { SignedPart } from '../types.ts';

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type * as z from 'zod/mini';
-import { backoffMs } from '../../../contract/backoff.ts';
+import { backoffMs, readRetryAfter } from '../../../contract/backoff.ts';
 import { DomainError } from '../../../contract/errors.ts';
 import { cutText } from '../../runtime/text.ts';
 import { problemsOf } from '../../runtime/validation.ts';
@@ -58,7 +58,8 @@ export function createSend(options: HttpOptions): Send {
     for (let tries = 1; ; tries += 1) {
       const answer = await sendOnce(options, request);
       if (answer.status !== 429) return checkAnswer(options, request, answer);
-      const pauseMs = answer.retryAfterMs ?? backoffMs(tries, BACKOFF);
+      const pauseMs =
+        answer.retryAfterSeconds === undefined ? backoffMs(tries, BACKOFF) : answer.retryAfterSeconds * 1_000;
       // As long again is left for the request itself.
       const most = Math.min(MAX_PAUSES_MS - pausedMs, options.remaining() / 2);
       if (pauseMs > most) {
@@ -73,7 +74,7 @@ export function createSend(options: HttpOptions): Send {
 
 interface RawAnswer extends Omit<HttpAnswer, 'read'> {
   readonly text: string;
-  readonly retryAfterMs: number | undefined;
+  readonly retryAfterSeconds: number | undefined;
 }
 
 async function sendOnce(
@@ -96,8 +97,8 @@ async function sendOnce(
       signal: AbortSignal.any([signal, timeout]),
     });
     const text = await response.text();
-    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'));
-    return { status: response.status, body: parseJson(text), text, retryAfterMs };
+    const retryAfterSeconds = readRetryAfter(response.headers.get('retry-after'));
+    return { status: response.status, body: parseJson(text), text, retryAfterSeconds };
   } catch (error) {
     signal.throwIfAborted();
     const what = timeout.aborted ? `did not answer within ${timeoutSeconds} s` : 'could not be reached';
@@ -138,14 +139,6 @@ function messageOf(body: unknown): string | undefined {
   const { errors, error, error_description } = body as Record<string, unknown>;
   if (Array.isArray(errors)) return errors.map((each) => String(each?.longMessage ?? each?.message)).join('; ');
   return [error, error_description].filter((each) => typeof each === 'string').join(': ') || undefined;
-}
-
-/** Seconds, or a date (RFC 9110, 10.2.3). */
-function parseRetryAfter(header: string | null): number | undefined {
-  if (header === null) return undefined;
-  if (/^\d+$/.test(header)) return Number(header) * 1_000;
-  const date = Date.parse(header);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
 function parseJson(text: string): unknown {
