@@ -58,7 +58,9 @@ export function createAuthenticator({
       throw unauthenticated('the API key has expired');
     }
     // Only for show: a busy table must not keep a valid key out.
-    await keys.noteUse(key).catch((error: unknown) => log.warn('last use of a key not noted', { error: `${error}` }));
+    await keys
+      .noteUse(key)
+      .catch((error: unknown) => log.warn('last use of an API key not recorded', { error: `${error}` }));
     return remember(digest, callerOf(key), key.expires_at);
   }
 

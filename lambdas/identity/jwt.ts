@@ -73,9 +73,7 @@ export function createJwtVerifier({
     const now = clock.now().getTime();
     if (now - jwksReadAt < JWKS_LIFETIME_MS) return;
     jwksReadAt = now;
-    verifier
-      .hydrate()
-      .catch((error: unknown) => log.warn('public keys could not be read again', { error: `${error}` }));
+    verifier.hydrate().catch((error: unknown) => log.warn('public keys could not be refreshed', { error: `${error}` }));
   }
 
   return async (token) => {

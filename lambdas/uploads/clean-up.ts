@@ -29,6 +29,6 @@ export async function cleanUp({ table, objects, clock }: UploadsDeps, upload: Up
 export async function tryCleanUp(deps: UploadsDeps, upload: UploadRecord): Promise<void> {
   const { tenant_id, upload_id } = upload;
   await cleanUp(deps, upload).catch((error: unknown) =>
-    deps.log.error('not cleaned up', { tenant_id, upload_id, error }),
+    deps.log.error('upload not cleaned up', { tenant_id, upload_id, error }),
   );
 }

@@ -124,7 +124,7 @@ async function settle(
   const first = await Promise.race([carried, late.catch(() => undefined)]).finally(() => patience.abort());
   if (first === 'late') {
     const { tenant_id, upload_id } = upload;
-    carried.catch((error: unknown) => deps.log.error('not completed', { tenant_id, upload_id, error }));
+    carried.catch((error: unknown) => deps.log.error('upload not completed', { tenant_id, upload_id, error }));
   }
   return first;
 }

@@ -65,7 +65,7 @@ export async function readArrivedOrExpire(deps: UploadsDeps, upload: UploadRecor
   const arrived = await readArrived(deps, upload);
   if (arrived.parts !== 'gone') return arrived;
   const { tenant_id, upload_id } = upload;
-  deps.log.error('parts are gone', { tenant_id, upload_id });
+  deps.log.error('parts are missing from the object store', { tenant_id, upload_id });
   const expired = await moveUpload(deps, arrived.upload, 'expire', { set: { error: PARTS_GONE } });
   return readArrivedOrExpire(deps, expired ?? (await findUpload(deps, tenant_id, upload_id)));
 }

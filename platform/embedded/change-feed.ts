@@ -128,7 +128,7 @@ class Delivery {
         if (!(await this.#deliverNext())) return;
         await pause(GATHER_MS, undefined, { signal }).catch(() => {});
       } catch (error) {
-        this.#log.error('changes were not delivered', { consumer: this.#name, failures: this.#failures, error });
+        this.#log.error('changes not delivered', { consumer: this.#name, failures: this.#failures, error });
         await pause(backoffMs(Math.max(1, this.#failures), BACKOFF), undefined, { signal }).catch(() => {});
       }
     }
@@ -163,7 +163,7 @@ class Delivery {
     this.#failures += 1;
     if (this.#failures < this.#maxTries) return;
     this.#store.giveUp(this.#name, change, error);
-    this.#log.error('a change is given up', { consumer: this.#name, ...change.key, seq: change.seq, error });
+    this.#log.error('change given up', { consumer: this.#name, ...change.key, seq: change.seq, error });
     this.#advance(change);
   }
 

@@ -79,7 +79,11 @@ export class Deliveries {
   #begin(delivery: Delivery): void {
     const done = this.#try(delivery)
       .catch((error) => {
-        this.#log.error('the outcome of a delivery could not be kept', { queue: this.#queue, id: delivery.id, error });
+        this.#log.error('the outcome of a delivery could not be stored', {
+          queue: this.#queue,
+          id: delivery.id,
+          error,
+        });
         return pause(BACKOFF.firstMs);
       })
       .finally(() => {

@@ -131,7 +131,7 @@ export class LocalWorkflows implements Workflows {
       if (this.#read(id)?.state !== 'running') this.#tell(id);
       return true;
     } catch (error) {
-      this.#log.error('the end of an execution could not be kept', { ...id, error });
+      this.#log.error('the end of an execution could not be stored', { ...id, error });
       return false;
     }
   }
