@@ -1,3 +1,3 @@
 // The events of every context, one line a context; `events.ts` reads it as a namespace.
-export { jobEvents } from './events/jobs.ts';
+export { batchEvents, jobEvents } from './events/jobs.ts';
 export { uploadEvents } from './events/uploads.ts';

@@ -5,7 +5,7 @@ type Catalogue = typeof catalogue;
 type EventSchema = Catalogue[keyof Catalogue][number];
 
 /** Every event. The log stores it; bus, queues, WebSocket, long poll and webhooks carry it unchanged. */
-const EVENTS: readonly EventSchema[] = Object.values(catalogue).flat();
+export const EVENTS: readonly EventSchema[] = Object.values(catalogue).flat();
 
 /** Any event of the catalogue. */
 export type Event = z.infer<EventSchema>;

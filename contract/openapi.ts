@@ -1,6 +1,10 @@
 import * as z from 'zod/mini';
 import * as contexts from './contexts.ts';
 import { ERRORS, type ErrorCode } from './errors.ts';
+import { isProgress } from './event.ts';
+import { BatchEvent, JobEvent } from './events/jobs.ts';
+import { UploadEvent } from './events/uploads.ts';
+import { EVENTS } from './events.ts';
 import { Artifact, Checkpoint, CreateJob, Job, JobProgress, Task, Workflow } from './jobs.ts';
 import { ApiKey, CreatedKey, CreateKey } from './keys.ts';
 import {
@@ -37,6 +41,7 @@ type Json = Record<string, unknown>;
 const named = {
   ApiKey,
   Artifact,
+  BatchEvent,
   BridgeAnswer,
   BridgeCommand,
   Checkpoint,
@@ -52,6 +57,7 @@ const named = {
   File,
   InitUpload,
   Job,
+  JobEvent,
   JobProgress,
   ListedUpload,
   MarketplaceAccount,
@@ -64,6 +70,7 @@ const named = {
   SignedPart,
   Task,
   Upload,
+  UploadEvent,
   UploadProgress,
   UploadWithParts,
   Usage,
@@ -120,6 +127,7 @@ export function openApiDocument(version: string): Json {
     security: [{ bearer: [] }],
     tags: Object.values(contexts).map(({ name, description }) => ({ name, description })),
     paths,
+    webhooks: webhooks(components),
     components: {
       securitySchemes: {
         bearer: {
@@ -132,6 +140,40 @@ export function openApiDocument(version: string): Json {
     },
   };
 }
+
+/** What webhooks receive: a message for each event but those of progress. */
+function webhooks(components: Json): Json {
+  return Object.fromEntries(
+    EVENTS.flatMap((event) => {
+      const [type = ''] = event.shape.type.def.values;
+      if (isProgress(type)) return [];
+      const post = {
+        operationId: operationIdOf(type),
+        summary: type,
+        description: z.globalRegistry.get(event)?.description,
+        tags: ['webhooks'],
+        security: [],
+        parameters: WEBHOOK_HEADERS,
+        requestBody: { required: true, content: jsonContent(toSchema(event, 'output', components)) },
+        responses: {
+          '2XX': { description: 'The message was taken; its body is not read. Any other answer has it sent again.' },
+        },
+      };
+      return [[type, { post }]];
+    }),
+  );
+}
+
+/** `onJobCompleted` for `job.completed`. */
+function operationIdOf(type: string): string {
+  return `on.${type}`.replace(/\.(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+const WEBHOOK_HEADERS = [
+  ['webhook-id', 'The id of the event, the same in every attempt.'],
+  ['webhook-timestamp', 'When this attempt was made, in seconds since 1970.'],
+  ['webhook-signature', 'Signatures by https://www.standardwebhooks.com, separated by spaces.'],
+].map(([name, description]) => ({ name, in: 'header', required: true, description, schema: { type: 'string' } }));
 
 const errorSchema = {
   type: 'object',

@@ -37,3 +37,26 @@ export const JobEvent = z.discriminatedUnion('type', jobEvents);
 export type JobEvent = z.infer<typeof JobEvent>;
 
 export const LoggedJobEvent = logged(JobEvent);
+
+const batchData = z.object({
+  batch_id: BatchId,
+  total: z.int(),
+  completed: z.int(),
+  failed: z.int(),
+  cancelled: z.int(),
+  /** Of the jobs that have ended, rounded down. */
+  percent: z.int().check(z.minimum(0), z.maximum(100)),
+});
+
+export const batchEvents = [
+  event('batch.progress', 'More jobs of the batch have ended: at most one event per percent.', batchData),
+  event(
+    'batch.completed',
+    'Every job of the batch has ended, however it ended. It comes again after a retry of the batch.',
+    batchData,
+  ),
+] as const;
+
+/** An event of a batch, without its cursor. */
+export const BatchEvent = z.discriminatedUnion('type', batchEvents);
+export type BatchEvent = z.infer<typeof BatchEvent>;

@@ -5,6 +5,7 @@ import type { JobEvent } from '../../contract/events/jobs.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import type { Change, ChangeConsumer, Item } from '../../platform/ports/table.ts';
 import { eventItem } from '../runtime/event-rows.ts';
+import { batchEventItems } from './batch-events.ts';
 import type { JobsDeps } from './deps.ts';
 import { dispatch } from './dispatch.ts';
 import {
@@ -51,6 +52,8 @@ export function consumeJobChanges(deps: JobsDeps): ChangeConsumer {
         if (now) await finishCancellation(deps, now);
       }),
     );
+    const batchEvents = batchEventItems(changes, deps.clock.now());
+    if (batchEvents.length > 0) await deps.table.putAll(batchEvents);
     const tenants = new Set(jobs.filter((job) => job.changes.some(wakesDispatch)).map((job) => job.tenantId));
     for (const tenantId of tenants) await dispatch(deps, tenantId);
     for (const batch of await sweptBatches(deps, changes)) {

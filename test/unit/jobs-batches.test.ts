@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod/mini';
 import type { BatchId, JobId } from '../../contract/common.ts';
+import { BatchEvent } from '../../contract/events/jobs.ts';
 import type { WorkflowEntry } from '../../contract/workflow.ts';
+import { batchKey } from '../../lambdas/jobs/records.ts';
+import { addedEvent } from '../../lambdas/runtime/event-rows.ts';
 import type { Write } from '../../platform/ports/table.ts';
 import type { JobsWorld } from '../support/jobs-world.ts';
 import { fileId, mortalTable, openJobsWorld, otherTenant, tenant } from '../support/jobs-world.ts';
@@ -45,7 +48,52 @@ async function finish(jobId: JobId, state: 'succeeded' | 'failed' = 'succeeded')
   await world.drain();
 }
 
+/** The events of a batch's log in order. */
+async function eventsOf(batchId: BatchId) {
+  const { pk } = batchKey(tenant, batchId);
+  const { items } = await world.table.query({ pk, prefix: 'EVENT#', limit: 500 });
+  return items.map((item) => BatchEvent.parse(addedEvent({ seq: '', key: item, after: item })?.event));
+}
+
 describe('a batch', () => {
+  it('publishes how many percent have ended, and once that all have, again after a retry', async () => {
+    const { id } = await createBatch([jobOf(), jobOf(), jobOf()]);
+    await world.drain();
+    const [first, second, third] = (await jobIds(id)) as [JobId, JobId, JobId];
+    await finish(first);
+    await finish(second, 'failed');
+    await finish(third);
+    const counts = { batch_id: id, total: 3 };
+    expect(await eventsOf(id)).toMatchObject([
+      { type: 'batch.progress', tenant_id: tenant, data: { ...counts, completed: 1, percent: 33 } },
+      { type: 'batch.progress', data: { ...counts, completed: 1, failed: 1, percent: 66 } },
+      { type: 'batch.completed', data: { ...counts, completed: 2, failed: 1, cancelled: 0, percent: 100 } },
+    ]);
+    await world.call('retryBatch', { params: { batch_id: id } });
+    await world.drain();
+    await finish(second);
+    const events = await eventsOf(id);
+    expect(events.slice(3)).toMatchObject([{ type: 'batch.completed', data: { completed: 3, failed: 0 } }]);
+    expect(new Set(events.map((event) => event.id)).size).toBe(4);
+  });
+
+  it('publishes at most one event per percent, and those of changes that come again once', async () => {
+    const { id } = await createBatch(Array.from({ length: 20 }, () => jobOf()));
+    await world.drain();
+    const ids = await jobIds(id);
+    for (const jobId of ids) {
+      await world.run(jobId, 'step1');
+      await world.end(jobId);
+    }
+    const changes = world.nextChanges(1_000, 0);
+    await Promise.all([world.consume(changes), world.consume(changes)]);
+    await world.drain();
+    const events = await eventsOf(id);
+    expect(events.filter(({ type }) => type === 'batch.completed')).toHaveLength(1);
+    const percents = events.map(({ data }) => data.percent);
+    expect(percents).toEqual([...new Set(percents)]);
+  });
+
   it('M4 M9 goes from 0 over 33 and 66 to 100 % with its jobs, and its state follows them', async () => {
     const { id, state } = await createBatch([jobOf(), jobOf(), jobOf()]);
     expect(state).toBe('creating');

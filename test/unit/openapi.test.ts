@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { eventsPage } from '../../contract/events-page.ts';
 import { openApiDocument } from '../../contract/openapi.ts';
 import { routes } from '../../contract/routes.ts';
+import { WEBHOOK_EVENTS } from '../../contract/webhooks.ts';
 
 const root = join(import.meta.dirname, '../..');
 const table = Object.values(routes);
@@ -11,6 +13,17 @@ test('docs/openapi.json is what the route table makes: npm run openapi', () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const written = JSON.parse(readFileSync(join(root, 'docs/openapi.json'), 'utf8'));
   expect(written).toEqual(openApiDocument(version));
+});
+
+test('docs/events.md is what the catalogue of events makes: npm run openapi', () => {
+  expect(readFileSync(join(root, 'docs/events.md'), 'utf8')).toBe(eventsPage());
+});
+
+test('the document has a webhook for every event but those of progress', () => {
+  const types = Object.keys(openApiDocument('1.0.0').webhooks as object);
+  expect(types).toEqual(WEBHOOK_EVENTS);
+  expect(types).toContain('batch.completed');
+  expect(types.filter((type) => type.endsWith('progress'))).toEqual([]);
 });
 
 test('every reference in the document leads somewhere', () => {
