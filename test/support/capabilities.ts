@@ -1,7 +1,7 @@
 import type { Target } from './e2e-setup.ts';
 
 /** What a test may need that not every engine has, and why one lacks it: a skipped test says so. */
-const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>> = {
+export const LACKS: Readonly<Record<string, Partial<Record<Target['engine'], string>>>> = {
   'an engine of executions that others reach': {
     embedded: 'its executions are in its own process; test/unit/jobs-reconcile.test.ts drills them there',
     aws: 'the tests have no credentials for the account',
