@@ -267,7 +267,7 @@ export function buildProgram(start: (flags: GlobalFlags) => Session, finish: (ex
     .command('create')
     .description('create a webhook and print the secret that verifies its messages')
     .argument('<url>', 'https URL that receives the messages')
-    .option('--event <event...>', 'event types, such as job.completed (default: all)')
+    .option('--event <event...>', 'event types, such as job.completed (default: all but progress and passing states)')
     .option('--description <text>', 'note for yourself')
     .action(action(createWebhook));
   webhooks.command('ls').description('list webhooks').action(action(listWebhooks));
