@@ -19,17 +19,17 @@ function jobEvent<const State extends JobState>(state: State, meaning: string) {
 }
 
 export const jobEvents = [
-  jobEvent('queued', 'The job waits for its turn: it was created, or is retried.'),
+  jobEvent('queued', 'The job waits to be started: it was created, or is retried.'),
   jobEvent('running', 'The job was started.'),
   event(
     'job.progress',
     'Tasks of the job began or ended: at most one event per job in 500 ms, and one when all its tasks are completed.',
     z.object({ job_id: JobId, batch_id: z.optional(BatchId), progress: JobProgress }),
   ),
-  jobEvent('completed', 'The job is done, and its artifacts are complete.'),
+  jobEvent('completed', 'The job has succeeded, and its artifacts are complete.'),
   jobEvent('failed', 'The job failed, and no automatic retry follows.'),
   jobEvent('cancelling', 'The job is being cancelled; tasks may still run.'),
-  jobEvent('cancelled', 'The job was cancelled, and none of its tasks runs.'),
+  jobEvent('cancelled', 'The job was cancelled, and none of its tasks runs any more.'),
 ] as const;
 
 /** An event of a job, without its cursor. */
@@ -52,7 +52,7 @@ export const batchEvents = [
   event('batch.progress', 'More jobs of the batch have ended: at most one event per percent.', batchData),
   event(
     'batch.completed',
-    'Every job of the batch has ended, however it ended. It comes again after a retry of the batch.',
+    'Every job of the batch has ended, in whatever state. A retry of the batch leads to another one.',
     batchData,
   ),
 ] as const;

@@ -20,9 +20,9 @@ function uploadEvent<const Name extends string, const State extends UploadState>
 }
 
 export const uploadEvents = [
-  uploadEvent('opened', 'open', 'The session takes parts: it was created, or a completion was refused.'),
+  uploadEvent('opened', 'open', 'The session accepts parts: it was created, or a completion was refused.'),
   uploadEvent('completing', 'completing', 'The file is being assembled from its parts.'),
-  uploadEvent('completed', 'completed', 'The file is stored, and its checksum was verified.'),
+  uploadEvent('completed', 'completed', 'The file is stored, and its checksum is verified.'),
   uploadEvent('rejected', 'rejected', 'The content is not what was declared; there is no file.'),
   uploadEvent('aborted', 'aborted', 'The session was aborted by its owner, and its parts are deleted.'),
   uploadEvent('expired', 'expired', 'The session was not completed in time, and its parts are deleted.'),
