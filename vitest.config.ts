@@ -30,6 +30,8 @@ const maxWorkers = process.env.MILLRACE_URL ? 1 : Math.max(3, availableParalleli
 
 const deployment = {
   globalSetup: './test/support/e2e-setup.ts',
+  // Assertions of tests that run at the same time are counted together, and the count starts again with each of them.
+  expect: { poll: { timeout: 10_000 } },
   // Functions of a deployment share the machine: more tests at once take longer in all.
   maxConcurrency: process.env.MILLRACE_URL ? 3 : 5,
 };
