@@ -61,6 +61,9 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   AWS_REGION: 'us-east-1',
   BUCKET: 'bucket',
   BUS_NAME: 'bus',
+  EVENT_CONSUMERS: JSON.stringify(
+    Object.fromEntries(declared.map(({ name, consumes }) => [name, consumes?.types ?? []])),
+  ),
   METRICS_NAMESPACE: 'millrace',
   MILLRACE_VERSION: '0.0.0',
   ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:root',

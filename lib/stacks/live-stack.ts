@@ -56,12 +56,21 @@ export class LiveStack extends Stack {
     this.webhooks.table.allowReadAndWrite(publisher.role);
     for (const { table } of Object.values(tables))
       feedChanges({ table, consumer: publisher, deadLetters: this.live.deadLetters, prefixes: ['EVENT#'] });
-    for (const { context, queue } of [...contexts, this.webhooks]) {
-      if (!queue) continue;
+    foundation.bus.grantPutEventsTo(publisher);
+    publisher.addEnvironment('BUS_NAME', foundation.bus.eventBusName);
+    this.#sendToConsumers(publisher, [...contexts, this.webhooks]);
+    if (settings.webSocket) this.#addSocket(settings, foundation, publisher, tables);
+  }
+
+  #sendToConsumers(publisher: NodeFunction, contexts: readonly ContextResources[]): void {
+    const types: Record<string, readonly string[]> = {};
+    for (const { context, queue } of contexts) {
+      if (!context.consumes || !queue) continue;
+      types[context.name] = context.consumes.types;
       queue.allowSend(publisher.role);
       publisher.addEnvironment(queueVariable(context.name), queue.queue.queueUrl);
     }
-    if (settings.webSocket) this.#addSocket(settings, foundation, publisher, tables);
+    publisher.addEnvironment('EVENT_CONSUMERS', JSON.stringify(types));
   }
 
   #addSocket(
