@@ -1,3 +1,4 @@
+import { MAX_EVENT_WAIT_SECONDS } from '../../contract/limits.ts';
 import type { ServerMessage } from '../../contract/live.ts';
 import { sleep } from '../retry.ts';
 import type { Listener, LiveConnection, LiveSocket } from './live-socket.ts';
@@ -5,12 +6,20 @@ import { Wakeable } from './wakeable.ts';
 
 /** A topic on which nothing comes is asked for again after so long: no push that got lost goes unnoticed for longer. */
 const ASK_AFTER_MS = 20_000;
+const POLL_LIMIT = 500;
+
+/** The query of a long poll for events. */
+interface EventsQuery {
+  readonly wait_seconds: number;
+  readonly limit: number;
+  readonly after?: string;
+}
 
 /** The events of one job or upload, each once and in order, pushed or polled for. */
 export class EventStream<E extends { readonly cursor: string }> implements Listener {
   readonly topic: string;
   readonly #live: LiveConnection;
-  readonly #poll: (after: string | undefined) => Promise<readonly E[]>;
+  readonly #poll: (query: EventsQuery) => Promise<readonly E[]>;
   readonly #wakeable = new Wakeable();
   #cursor: string | undefined;
   #queue: E[] = [];
@@ -22,14 +31,14 @@ export class EventStream<E extends { readonly cursor: string }> implements Liste
   /** It doesn't take this subscription: a poll tells why, or does in its place. */
   #refusedBy: LiveSocket | undefined;
 
-  /** `poll`: waits some seconds for events after a cursor. */
+  /** `poll`: a long poll of the API. */
   constructor(
     live: LiveConnection,
     {
       topic,
       after,
       poll,
-    }: { topic: string; after: string | undefined; poll: (after: string | undefined) => Promise<readonly E[]> },
+    }: { topic: string; after: string | undefined; poll: (query: EventsQuery) => Promise<readonly E[]> },
   ) {
     this.topic = topic;
     this.#live = live;
@@ -63,7 +72,8 @@ export class EventStream<E extends { readonly cursor: string }> implements Liste
   async #polled(): Promise<readonly E[]> {
     const cursor = this.#cursor;
     // Meanwhile some of them may have been pushed.
-    this.#take(cursor, await this.#poll(cursor));
+    const after = cursor === undefined ? {} : { after: cursor };
+    this.#take(cursor, await this.#poll({ wait_seconds: MAX_EVENT_WAIT_SECONDS, limit: POLL_LIMIT, ...after }));
     return this.#queue.splice(0);
   }
 

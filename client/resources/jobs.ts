@@ -1,4 +1,3 @@
-import { MAX_EVENT_WAIT_SECONDS } from '../../contract/limits.ts';
 import type { Api, CallOptions } from '../api.ts';
 import { EventStream, watchEvents } from '../live/event-stream.ts';
 import type { LiveConnection } from '../live/live-socket.ts';
@@ -125,12 +124,7 @@ export class Jobs {
     const stream = new EventStream<JobEvent>(this.#live, {
       topic: jobId,
       after,
-      poll: async (cursor) => {
-        const query = {
-          wait_seconds: MAX_EVENT_WAIT_SECONDS,
-          limit: 500,
-          ...(cursor !== undefined && { after: cursor }),
-        };
+      poll: async (query) => {
         const patient = { ...options, retrySeconds: WATCH_RETRY_SECONDS };
         return (await this.#api.call('listJobEvents', { params: { job_id: jobId }, query }, patient)).items;
       },

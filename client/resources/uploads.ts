@@ -1,4 +1,3 @@
-import { MAX_EVENT_WAIT_SECONDS } from '../../contract/limits.ts';
 import type { Api } from '../api.ts';
 import { abortedError, checkAborted, type MillraceError } from '../errors.ts';
 import { EventStream, watchEvents } from '../live/event-stream.ts';
@@ -165,7 +164,7 @@ export class Uploads<Source> {
     return this.#api.call('getUpload', { params: { upload_id: uploadId }, query }, { ...(signal && { signal }) });
   }
 
-  /** With `state: 'open'` and `idle`, sessions that no part has reached for so many seconds. */
+  /** With `state: 'open'` and `idle_seconds`, sessions that have received no part for that long. */
   list(query: ListUploads = {}): Promise<UploadPage> {
     return this.#api.call('listUploads', { query });
   }
@@ -186,14 +185,7 @@ export class Uploads<Source> {
     const stream = new EventStream<UploadEvent>(this.#live, {
       topic: uploadId,
       after,
-      poll: async (cursor) => {
-        const query = {
-          wait_seconds: MAX_EVENT_WAIT_SECONDS,
-          limit: 500,
-          ...(cursor !== undefined && { after: cursor }),
-        };
-        return (await this.#api.call('listUploadEvents', { params, query }, patient)).items;
-      },
+      poll: async (query) => (await this.#api.call('listUploadEvents', { params, query }, patient)).items,
     });
     const isOver = async (last: UploadEvent | undefined, emptyReads: number) => {
       if (last && hasEnded(last.data)) return true;
