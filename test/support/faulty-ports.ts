@@ -30,6 +30,32 @@ function failAt(n: number, when: 'before' | 'after'): Faults {
   return { ...steady(), [when]: fail };
 }
 
+/** A point in the code that a test waits for: the first call of a port's method stops there until it is opened. */
+interface NamedPoint {
+  readonly reached: Promise<void>;
+  open(): void;
+}
+
+/** Stops at the first call of each of these methods of the ports, so that races happen where the test says, not when. */
+export function atPoints<Name extends string>(
+  ...names: readonly Name[]
+): { faults: Faults; points: Readonly<Record<Name, NamedPoint>> } {
+  const stops = new Map<string, () => Promise<void>>();
+  const points = Object.fromEntries(
+    names.map((name) => {
+      const [reached, opened] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      stops.set(name, () => {
+        stops.delete(name);
+        reached.resolve();
+        return opened.promise;
+      });
+      return [name, { reached: reached.promise, open: opened.resolve }];
+    }),
+  );
+  const before = (_: number, name: string) => stops.get(name)?.();
+  return { faults: { ...steady(), before }, points: points as Record<Name, NamedPoint> };
+}
+
 /** Has calls take turns at random, some as long as a part takes to arrive, and some of them fail. */
 export function randomFaults(random: () => number, rate: number): Faults {
   const maybe = async () => {

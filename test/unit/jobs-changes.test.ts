@@ -232,26 +232,23 @@ describe('listJobEvents', () => {
     expect((await list(jobId, { ...(after ? { after } : {}) })).next_cursor).toBe(after);
   });
 
-  test('waits for an event and answers as soon as there is one', async () => {
+  // A poll that waited for its whole time would take as long as the test may.
+  test('waits for an event and answers as soon as there is one', { timeout: 15_000 }, async () => {
     const jobId = await world.started({ steps: 1 });
     const after = (await list(jobId)).next_cursor ?? '';
-    const started = performance.now();
-    const waiting = list(jobId, { after, wait_seconds: 10 });
+    const waiting = list(jobId, { after, wait_seconds: 20 });
     await runAll(jobId, 1);
     await world.end(jobId);
     await world.drain();
     expect(told((await waiting).items)).toEqual([100, 'completed']);
-    expect(performance.now() - started).toBeLessThan(8_000);
   });
 
-  test('does not wait when the job has ended and all is told', async () => {
+  test('does not wait when the job has ended and all is told', { timeout: 15_000 }, async () => {
     const jobId = await world.create();
     await world.call('cancelJob', { params: { job_id: jobId } });
     await world.drain();
     const after = (await list(jobId)).next_cursor ?? '';
-    const started = performance.now();
-    expect((await list(jobId, { after, wait_seconds: 10 })).items).toEqual([]);
-    expect(performance.now() - started).toBeLessThan(8_000);
+    expect((await list(jobId, { after, wait_seconds: 20 })).items).toEqual([]);
   });
 
   test('answers nothing when the time is up', async () => {

@@ -3,6 +3,7 @@ import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { MIN_PART_SIZE_BYTES } from '../../contract/limits.ts';
 import type { Upload } from '../../contract/uploads.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
+import { atPoints } from '../support/faulty-ports.ts';
 import { DAY_MS, MINUTE_MS, openUploadsWorld, someBytes, type UploadsWorld } from '../support/uploads-world.ts';
 
 const bytes = someBytes(2 * MIN_PART_SIZE_BYTES + 7);
@@ -26,23 +27,6 @@ function kept() {
   const [upload] = world.uploads();
   if (!upload) throw new Error('there is no session');
   return upload;
-}
-
-/** Stops the first that comes to it until it is opened. */
-function newGate() {
-  const reached = Promise.withResolvers<void>();
-  const opened = Promise.withResolvers<void>();
-  let passed = false;
-  return {
-    reached: reached.promise,
-    open: opened.resolve,
-    once(): Promise<void> | undefined {
-      if (passed) return undefined;
-      passed = true;
-      reached.resolve();
-      return opened.promise;
-    },
-  };
 }
 
 describe.each(['parts', 'whole'] as const)('completeUpload of a session with integrity %s', (integrity) => {
@@ -264,22 +248,21 @@ describe('parts that arrive while a completion is under way', () => {
   test('are judged by the completion that is about them, not by one before', async () => {
     const upload = await world.sent(bytes, { ...plan, integrity: 'whole' });
     const replaced = Buffer.concat([part(1), part(2), other]);
-    const gates = { completeMultipart: newGate(), transact: newGate() };
-    const before = (_: number, name: string) => gates[name as keyof typeof gates]?.once();
-    const { error } = await world.withFaults({ calls: 0, before, after: () => {} }, async () => {
+    const { faults, points } = atPoints('completeMultipart', 'transact');
+    const { error } = await world.withFaults(faults, async () => {
       const first = world.complete(upload.id, { checksum_crc64nvme: await crc64Nvme(bytes) });
-      await gates.completeMultipart.reached;
+      await points.completeMultipart.reached;
       await replacePart(3, other);
       world.clock.advance(MINUTE_MS);
       await world.sweep();
       expect(kept().state).toBe('open');
       const second = world.complete(upload.id, { checksum_crc64nvme: await crc64Nvme(replaced) });
-      await gates.transact.reached;
-      gates.completeMultipart.open();
+      await points.transact.reached;
+      points.completeMultipart.open();
       // Then the first goes on with what the second has begun.
       world.clock.advance(MINUTE_MS);
       await expect(first).rejects.toMatchObject({ code: 'ChecksumMismatchError' });
-      gates.transact.open();
+      points.transact.open();
       expect((await second).status).toBe(200);
     });
     expect(error).toBeUndefined();

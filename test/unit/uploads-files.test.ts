@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { FileId, TenantId } from '../../contract/common.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
@@ -9,6 +8,7 @@ import { readUploadEvents } from '../../lambdas/uploads/events.ts';
 import { findFile } from '../../lambdas/uploads/files.ts';
 import { multipartOf } from '../../lambdas/uploads/records.ts';
 import { ChangeFeed } from '../../platform/embedded/change-feed.ts';
+import { atPoints } from '../support/faulty-ports.ts';
 import {
   DAY_MS,
   openUploadsWorld,
@@ -281,11 +281,13 @@ describe('publishUploadChanges', () => {
     const consumers = { uploads: publishUploadChanges({ ...world.deps, bus }) };
     const feed = new ChangeFeed({ database, table: 'uploads', consumers, log });
     const upload = await world.sent(bytes);
-    const slow = (_: number, name: string) => (name === 'completeMultipart' ? setTimeout(50) : undefined);
-    await world.withFaults({ calls: 0, before: slow, after: () => {} }, async () => {
+    const { faults, points } = atPoints('completeMultipart');
+    const { error } = await world.withFaults(faults, async () => {
       expect((await world.complete(upload.id)).status).toBe(202);
+      points.completeMultipart.open();
       await world.idle();
     });
+    expect(error).toBeUndefined();
     await vi.waitFor(async () => expect(await world.state(upload.id)).toBe('completed'), 10_000);
     const wrong = await world.sent(bytes, { content_type: 'image/png' });
     // So little patience may end before the content was looked at: then it is refused behind a 202.
