@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { upgradeRow as upgradeJobs } from '../lambdas/jobs/upgrade-row.ts';
 import { upgradeRow as upgradePublishing } from '../lambdas/publishing/upgrade-row.ts';
+import { upgradeRow as upgradeUploads } from '../lambdas/uploads/upgrade-row.ts';
 import { upgradeRow as upgradeWebhooks } from '../lambdas/webhooks/upgrade-row.ts';
 import { upgradeRows } from '../platform/embedded/upgrade-rows.ts';
 import type { Log } from '../platform/ports/log.ts';
@@ -12,6 +13,7 @@ import { DATA_VERSION, type DataFolder, SetupError, writeVersion } from './data-
  * start brings all rows up to date, old ones stay until they are written again.
  */
 const ROWS: Readonly<Record<string, (item: Item) => Item>> = {
+  uploads: upgradeUploads,
   jobs: upgradeJobs,
   publishing: upgradePublishing,
   // The table of webhooks, by the name that it has had from the beginning.

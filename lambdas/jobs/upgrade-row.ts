@@ -1,4 +1,5 @@
 import type { Item, Table, TransactResult, Write } from '../../platform/ports/table.ts';
+import { EVENT, upgradeEventRow } from '../runtime/old-event-rows.ts';
 
 /**
  * How a run's number is stored. Functions of data version 1 know it as `leg`; a deployment replaces functions stack by stack,
@@ -12,6 +13,7 @@ export function runNumber(run: number): { readonly run: number; readonly leg: nu
 /** A row of the jobs' table as it is stored now. A row of data version 1 is brought into that form, any other returned as it is. */
 export function upgradeRow(item: Item): Item {
   if (item.sk === 'JOB') return upgradeJob(item);
+  if (item.sk.startsWith(EVENT)) return upgradeEventRow(item);
   return item.sk === 'PROGRESS' ? upgradeProgress(item) : item;
 }
 

@@ -3,9 +3,7 @@ import type { Event } from '../../contract/events.ts';
 import { EVENT_LIFETIME_SECONDS } from '../../contract/limits.ts';
 import type { Change, Item, Key, Value } from '../../platform/ports/table.ts';
 import { ttlAfter } from '../../platform/ports/ttl.ts';
-import { eventOfVersion1 } from './old-event-rows.ts';
-
-const EVENT = 'EVENT#';
+import { EVENT, upgradeEventRow } from './old-event-rows.ts';
 
 /** The key of the event with this cursor in the partition of what it is about. */
 export function eventKey(pk: string, cursor: string): Key {
@@ -29,7 +27,7 @@ export function eventItem(
 /** The event of a row of the log. */
 export function loggedEvent(item: Item): Logged<Event> {
   const cursor = item.sk.slice(EVENT.length);
-  const { id, type, time, tenant_id, data } = item.data === undefined ? eventOfVersion1(item, cursor) : item;
+  const { id, type, time, tenant_id, data } = upgradeEventRow(item);
   return { id, type, time, tenant_id, data, cursor } as unknown as Logged<Event>;
 }
 

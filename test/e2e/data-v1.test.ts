@@ -100,6 +100,11 @@ async function jobIn(id: string, state: string) {
   );
 }
 
+/** The events of a log that tell of a state. */
+function statesIn(events: readonly { readonly type: string }[]): string[] {
+  return events.map(({ type }) => type).filter((type) => type !== 'job.progress');
+}
+
 describe.skipIf(lack)(`a data folder of version 1${lack ? ` (${lack})` : ''}`, { timeout: TIMEOUT }, () => {
   it('sends the messages that its webhooks wait for, signed with both secrets, and a failed one again', async () => {
     const { receiving, disabled } = webhooks;
@@ -179,8 +184,10 @@ describe.skipIf(lack)(`a data folder of version 1${lack ? ` (${lack})` : ''}`, {
     expect((await get(`/uploads/${uploads.expired}`)).state).toBe('expired');
     const states = (await get('/uploads?limit=100')).items.map(({ state }: { state: string }) => state);
     expect(states).toEqual(expect.arrayContaining(['open', 'completed', 'rejected', 'aborted', 'expired']));
-    const events = (await get(`/uploads/${uploads.half}/events`)).items;
-    expect(events.length).toBeGreaterThanOrEqual(2);
+    const events = (await get(`/uploads/${uploads.half}/events?wait_seconds=5`)).items;
+    expect(events[0]).toMatchObject({ type: 'upload.opened', data: { upload_id: uploads.half } });
+    const past = (await get(`/uploads/${uploads.expired}/events`)).items;
+    expect(past.at(-1)).toMatchObject({ type: 'upload.expired', tenant_id: 'main', data: { previous: 'open' } });
   });
 
   it('still has its ended jobs, with their tasks, artifacts and events', async () => {
@@ -194,7 +201,8 @@ describe.skipIf(lack)(`a data folder of version 1${lack ? ` (${lack})` : ''}`, {
     const failed = await get(`/jobs/${jobs.failed_input}`);
     expect([failed.state, failed.error.task]).toEqual(['failed', 'score-0']);
     const events = (await get(`/jobs/${jobs.completed}/events`)).items;
-    expect(events.filter(({ type }: { type: string }) => type !== 'job.progress')).toHaveLength(3);
+    expect(statesIn(events)).toEqual(['job.queued', 'job.running', 'job.completed']);
+    for (const event of events) expect(event).toMatchObject({ tenant_id: 'main', data: { job_id: jobs.completed } });
     const repeated = await call('POST', '/jobs', {
       body: { workflow: 'inference', input: { file_id: files.rows }, max_retries: 0 },
       headers: { 'idempotency-key': 'job-1' },
@@ -205,6 +213,10 @@ describe.skipIf(lack)(`a data folder of version 1${lack ? ` (${lack})` : ''}`, {
   it('ends the jobs that ran or waited in a queue, and those that were being cancelled', async () => {
     for (const name of ['running', 'queued', 'other']) await jobIn(jobs[name], 'completed');
     expect((await get(`/jobs/${jobs.running}`)).progress).toMatchObject({ percent: 100, total_tasks: 182 });
+    const events = (await get(`/jobs/${jobs.running}/events?limit=500`)).items;
+    expect(statesIn(events)).toEqual(['job.queued', 'job.running', 'job.completed']);
+    const cursors = events.map(({ cursor }: { cursor: string }) => cursor);
+    expect(cursors).toEqual([...cursors].sort());
     expect((await jobIn(jobs.cancelling, 'cancelled')).progress.total_tasks).toBe(602);
     const checkpoints = (await get(`/jobs/${jobs.running}/checkpoints`)).items;
     expect(checkpoints.map(({ iteration }: { iteration: number }) => iteration)).toEqual(

@@ -40,7 +40,7 @@ describe('a row of the log', () => {
   });
 });
 
-describe('a row of the log that version 0.1 wrote', () => {
+describe('a row of the log of data version 1', () => {
   test("of a job's state is the event of that state", () => {
     const old = {
       type: 'job.state_changed',
