@@ -30,5 +30,6 @@ export function errorEvent(error: unknown): { type: 'error'; code: string; messa
 export function describeError(error: unknown): string {
   if (!(error instanceof MillraceError)) return error instanceof Error ? error.message : String(error);
   const request = error.requestId ? `, request ${error.requestId}` : '';
-  return `${error.message} (${error.code}${request})`;
+  const advice = error.code === 'NetworkError' ? '; check that the server is running and reachable' : '';
+  return `${error.message} (${error.code}${request})${advice}`;
 }

@@ -76,7 +76,7 @@ export function createAuthenticator({
     if (!token)
       throw unauthenticated('the request has no credential: send the header Authorization: Bearer <API key or JWT>');
     if (!token.startsWith('mr_')) {
-      if (!verifyJwt) throw unauthenticated('the credential is not an API key');
+      if (!verifyJwt) throw unauthenticated('the credential is not a valid API key');
       return verifyJwt(token);
     }
     const digest = sha256(token).toString('base64');
