@@ -55,6 +55,7 @@ export const DEFAULT_RUNNING_JOBS_PER_TENANT = 20;
  * with each further retry, up to an hour; the pause is drawn evenly from zero to the bound (full jitter).
  */
 export const DEFAULT_RETRY_DELAY_SECONDS = 1;
+export const MIN_RETRY_DELAY_SECONDS = 0.05;
 export const MAX_RETRY_DELAY_SECONDS = 3_600;
 export const DEFAULT_MAX_RETRIES = 3;
 export const MAX_MAX_RETRIES = 10;

@@ -8,6 +8,7 @@ import {
   DEFAULT_RUNNING_JOBS_PER_TENANT,
   DELETED_FILE_DAYS,
   MAX_RETRY_DELAY_SECONDS,
+  MIN_RETRY_DELAY_SECONDS,
 } from '../contract/limits.ts';
 import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
@@ -62,7 +63,10 @@ const Settings = z.strictObject({
     ._default(json(z.int().check(z.minimum(1), z.maximum(1_000))), DEFAULT_RUNNING_JOBS_PER_TENANT)
     .check(z.describe('jobs that one tenant may run at the same time')),
   retryDelaySeconds: z
-    ._default(json(z.number().check(z.minimum(0.05), z.maximum(MAX_RETRY_DELAY_SECONDS))), DEFAULT_RETRY_DELAY_SECONDS)
+    ._default(
+      json(z.number().check(z.minimum(MIN_RETRY_DELAY_SECONDS), z.maximum(MAX_RETRY_DELAY_SECONDS))),
+      DEFAULT_RETRY_DELAY_SECONDS,
+    )
     .check(z.describe("longest delay of a job's first automatic retry; doubles with each further one, up to an hour")),
   quotas: z
     .prefault(json(Quotas), {})

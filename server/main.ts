@@ -4,7 +4,13 @@ import { parseArgs } from 'node:util';
 import * as z from 'zod/mini';
 import type { TenantId } from '../contract/common.ts';
 import { ROLE_SCOPES } from '../contract/keys.ts';
-import { DEFAULT_RETRY_DELAY_SECONDS, DEFAULT_RUNNING_JOBS_PER_TENANT, DELETED_FILE_DAYS } from '../contract/limits.ts';
+import {
+  DEFAULT_RETRY_DELAY_SECONDS,
+  DEFAULT_RUNNING_JOBS_PER_TENANT,
+  DELETED_FILE_DAYS,
+  MAX_RETRY_DELAY_SECONDS,
+  MIN_RETRY_DELAY_SECONDS,
+} from '../contract/limits.ts';
 import { MarketplaceSettings } from '../contract/publishing.ts';
 import { Quotas } from '../contract/uploads.ts';
 import type { KeyStore } from '../lambdas/identity/public.ts';
@@ -115,8 +121,9 @@ function readOptions(): Options | undefined {
     throw new SetupError(`--running-jobs must be an integer of at least 1, got ${values['running-jobs']}`);
   }
   const retryDelaySeconds = Number(values['retry-delay']);
-  if (!(retryDelaySeconds >= 0.05 && retryDelaySeconds <= 3_600)) {
-    throw new SetupError(`--retry-delay must be a number of seconds from 0.05 to 3600, got ${values['retry-delay']}`);
+  if (!(retryDelaySeconds >= MIN_RETRY_DELAY_SECONDS && retryDelaySeconds <= MAX_RETRY_DELAY_SECONDS)) {
+    const bounds = `from ${MIN_RETRY_DELAY_SECONDS} to ${MAX_RETRY_DELAY_SECONDS}`;
+    throw new SetupError(`--retry-delay must be a number of seconds ${bounds}, got ${values['retry-delay']}`);
   }
   const deletedFileDays = Number(values['deleted-file-days']);
   if (!Number.isInteger(deletedFileDays) || deletedFileDays < 0) {
