@@ -6,7 +6,7 @@ const INTRO = `# Events
 
 \`npm run openapi\` writes this page from [contract/events](../contract/events).
 
-An event is the same wherever it arrives:
+An event has the same form and content wherever it arrives:
 
 \`\`\`json
 {
@@ -18,12 +18,12 @@ An event is the same wherever it arrives:
 }
 \`\`\`
 
-- \`id\` follows from what happened. An event that arrives again has the same \`id\`: drop it. It is also the \`webhook-id\` of a message.
-- Events of one job, upload or batch have a cursor each, beside these fields, in listings, long polls and WebSocket messages
-  ([live.md](live.md)).
+- \`id\` is derived from what happened. An event that is delivered again has the same \`id\`; drop it. A webhook message has it as its
+  \`webhook-id\`.
+- In listings, long polls and WebSocket messages, an event has its \`cursor\` next to these fields ([live.md](live.md)).
 - On AWS, rules on the event bus match \`source: millrace\`, \`detail-type\` (the event's \`type\`) and \`detail\` (the event).
-- Delivery is at least once. Within one log, cursors give the order; across the bus, queues and webhooks there is none.
-- New types and new fields of \`data\` may come at any time: ignore those that you do not know.
+- Delivery is at least once. Cursors order the events of one job, upload or batch. The bus, queues and webhooks guarantee no order.
+- New types and new fields of \`data\` may be added at any time. Ignore those that you do not know.
 `;
 
 /** The page `docs/events.md`. */
