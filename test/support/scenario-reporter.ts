@@ -22,6 +22,7 @@ const PROJECTS: ReadonlySet<string> = new Set(['e2e', 'performance']);
 /** Writes what became of each scenario to test-results/scenarios-<engine>.json, of the long tests to …-<engine>-long.json. */
 export default class ScenarioReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
+    if (process.env.MILLRACE_SCENARIOS === 'none') return;
     const scenarios: Outcome[] = [];
     for (const module of modules) {
       if (!PROJECTS.has(module.project.name)) continue;
@@ -30,7 +31,8 @@ export default class ScenarioReporter implements Reporter {
         if (!ids || !name) continue;
         const { state } = test.result();
         // It is left to another run.
-        if (state === 'skipped' && test.options.tags?.some((tag) => tag === 'long' || tag === 'sized')) continue;
+        const isLong = test.options.tags?.some((tag) => tag === 'long' || tag === 'sized');
+        if (state === 'skipped' && (isLong || process.env.MILLRACE_LONG)) continue;
         const suites = suitesOf(test).map((suite) => `${suite}: `);
         const full = `${suites.join('')}${name}`;
         const outcome = {
