@@ -59,6 +59,8 @@ const declared = Object.values<ContextSpec>(contexts);
 /** What the entries read when they load, so that each of them does. */
 const ENVIRONMENT: Readonly<Record<string, string>> = {
   AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'id',
+  AWS_SECRET_ACCESS_KEY: 'secret',
   BUCKET: 'bucket',
   BUS_NAME: 'bus',
   EVENT_CONSUMERS: JSON.stringify(
@@ -66,6 +68,7 @@ const ENVIRONMENT: Readonly<Record<string, string>> = {
   ),
   METRICS_NAMESPACE: 'millrace',
   MILLRACE_VERSION: '0.0.0',
+  PUSH_ENDPOINT: 'https://execute-api.invalid/v1',
   ROOT_SECRET_ARN: 'arn:aws:secretsmanager:us-east-1:111111111111:secret:root',
   SECRETS_PREFIX: 'millrace/',
   SIGNING_ROLE_ARN: 'arn:aws:iam::111111111111:role/signing',

@@ -226,11 +226,10 @@ function openBareMachine() {
     database,
     definitions: { ten: JSON.parse(definition) },
     pool,
-    onEnded: async ({ name }) => waiting.get(name)?.(),
     log: { info() {}, warn() {}, error() {} },
     clock,
   });
-  workflows.recover();
+  workflows.recover(async ({ name }) => waiting.get(name)?.());
   return {
     async run(workMs: number): Promise<number> {
       const name = randomUUID();

@@ -1,7 +1,7 @@
 import type { TenantId } from '../contract/common.ts';
 import { SCOPES } from '../contract/keys.ts';
 import { DELETED_FILE_DAYS } from '../contract/limits.ts';
-import { uploadsRoutes } from '../contract/routes/uploads.ts';
+import { uploads } from '../contract/routes/uploads.ts';
 import { Quotas } from '../contract/uploads.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
 import { createLog } from '../lambdas/runtime/log.ts';
@@ -28,7 +28,7 @@ const presigner = new S3Presigner({
 });
 const log = createLog({}, () => {});
 const api = createHttpApi({
-  routes: uploadsRoutes,
+  routes: uploads.routes,
   handlers: createUploadsHandlers({
     table: new SqliteTable({ database: openDatabase(':memory:'), name: 'uploads', changes: true }),
     objects: new S3ObjectStore({ client, bucket, presigner }),
@@ -49,6 +49,7 @@ const api = createHttpApi({
 const objects = async () => {
   throw new Error('objects are on S3');
 };
-const { url } = await listen({ listener: createRequestListener({ api, objects, log }), port: 0, host: '127.0.0.1' });
+const { url, serve } = await listen({ port: 0, host: '127.0.0.1' });
+serve({ listener: createRequestListener({ api, objects, log }) });
 process.send?.(url);
 process.once('disconnect', () => process.exit());

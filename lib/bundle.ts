@@ -17,6 +17,12 @@ export interface Bundle {
 const root = resolve(import.meta.dirname, '..');
 
 /**
+ * What makes JSON Schemas is a sixth of zod, and only `GET /workflows` needs it. esbuild splits code by files: whatever
+ * imports zod would load this file, too. Its CommonJS twin is another file, which only its user loads.
+ */
+const TO_JSON_SCHEMA = { 'zod/v4/core': 'node_modules/zod/v4/core/json-schema-processors.cjs' };
+
+/**
  * Writes a Lambda's code into a folder, as `index.mjs` with the SDK in it: what the runtime brings loads slower. What is
  * imported by `import()` goes into a chunk beside it, loaded when it is asked for.
  */
@@ -33,7 +39,9 @@ export function bundle({ entry, alias = {}, assets = [] }: Bundle, folder: strin
     target: 'node24',
     format: 'esm',
     mainFields: ['module', 'main'],
-    alias: Object.fromEntries(Object.entries(alias).map(([name, file]) => [name, join(root, file)])),
+    alias: Object.fromEntries(
+      Object.entries({ ...TO_JSON_SCHEMA, ...alias }).map(([name, file]) => [name, join(root, file)]),
+    ),
     metafile: true,
     logLevel: 'warning',
   });
@@ -64,14 +72,15 @@ export function partEnvironment(part: ContextPart): Readonly<Record<string, stri
   return typeof part === 'string' ? {} : { SCHEDULE: part.schedule };
 }
 
-/** The code of the Lambda that runs a part of a context. */
+/** The code of the Lambda that runs a part of a context: a generic entry. */
 export function contextBundle(context: string, part: ContextPart): Bundle {
-  return { entry: `lambdas/${context}/${nameOfPart(part)}.lambda.ts` };
+  const kind = typeof part === 'string' ? part : 'schedule';
+  return { entry: `lambdas/runtime/${kind}.lambda.ts`, alias: { '#context': `lambdas/${context}/context.ts` } };
 }
 
-/** The code of a task's Lambda: the generic entry, whose `#task` is the task's module, `#services` its context's ports. */
+/** The code of a task's Lambda: the generic entry, whose `#task` is the task's module, `#hooks` that of its workflow's context. */
 export function taskBundle({ context }: Pick<WorkflowEntry, 'context'>, task: TaskEntry): Bundle {
-  const services = context ? `lambdas/${context}/aws-deps.ts` : 'lambdas/jobs/no-services.ts';
-  const alias = { '#task': task.file, '#services': services };
+  const hooks = context ? `lambdas/${context}/hooks.ts` : 'lambdas/jobs/no-hooks.ts';
+  const alias = { '#task': task.file, '#hooks': hooks };
   return { entry: 'lambdas/jobs/task.lambda.ts', alias, assets: task.assets };
 }

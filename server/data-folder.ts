@@ -18,6 +18,7 @@ type Secrets = z.infer<typeof Secrets>;
 export interface DataFolder {
   readonly path: string;
   readonly database: string;
+  readonly logFile: string;
   readonly objects: string;
   readonly secrets: Secrets;
   /** Of the `Secrets` port. */
@@ -43,6 +44,7 @@ export function openDataFolder(path: string): DataFolder {
     return {
       path,
       database: join(path, 'millrace.db'),
+      logFile: join(path, 'server.log'),
       objects: join(path, 'objects'),
       secrets: readSecrets(path),
       secretsFolder: join(path, 'secrets'),

@@ -202,41 +202,35 @@ function send(req: IncomingMessage, res: ServerResponse, { status, headers, body
   req.once('end', end).once('close', end).resume();
 }
 
+/** What answers requests, and requests for WebSockets. */
+interface Served {
+  readonly listener: RequestListener;
+  readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
 export interface Listening {
   /** Such as `http://127.0.0.1:4780`. */
   readonly url: string;
+  /** Answers requests from now on; what came before has waited. */
+  serve(served: Served): void;
   /** Takes no new requests, lets those under way end for a while, and closes every connection, WebSockets at once. */
   close(): Promise<void>;
 }
 
-/**
- * Listens on a port, 0 for any free one; `SetupError` says what to do when it cannot. What is asked before it is `ready`
- * waits until then.
- */
-export async function listen({
-  listener,
-  onUpgrade,
-  ready = Promise.resolve(),
-  port,
-  host,
-}: {
-  listener: RequestListener;
-  /** Of WebSockets. */
-  onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
-  ready?: Promise<void>;
-  port: number;
-  host: string;
-}): Promise<Listening> {
-  const whenReady: RequestListener = (req, res) => void ready.then(() => listener(req, res));
+/** Listens on a port, 0 for any free one; `SetupError` says what to do when it cannot. */
+export async function listen({ port, host }: { port: number; host: string }): Promise<Listening> {
+  const { promise: served, resolve: serve } = Promise.withResolvers<Served>();
+  let takesUpgrades = true;
+  const whenServed: RequestListener = (req, res) => void served.then(({ listener }) => listener(req, res));
   const server = createServer(
     {
       // A part of 5 GiB takes as long as it takes: what ends a request is that nothing moves.
       requestTimeout: 0,
       // Clients that would rather speak HTTP/2 ask with each request, and are answered as they asked.
-      shouldUpgradeCallback: ({ headers }) => onUpgrade !== undefined && /^websocket$/i.test(headers.upgrade ?? ''),
+      shouldUpgradeCallback: ({ headers }) => takesUpgrades && /^websocket$/i.test(headers.upgrade ?? ''),
     },
-    whenReady,
-  ).on('checkContinue', whenReady);
+    whenServed,
+  ).on('checkContinue', whenServed);
   // Node lets go of them.
   const upgraded = new Set<Duplex>();
   server.on('upgrade', (request, socket, head) => {
@@ -245,7 +239,7 @@ export async function listen({
     socket.once('close', () => upgraded.delete(socket));
     // The server's timeout is theirs as well, until a WebSocket has pings of its own.
     socket.on('error', destroy).on('timeout', destroy);
-    void ready.then(() => onUpgrade?.(request, socket, head));
+    void served.then(({ onUpgrade = destroy }) => onUpgrade(request, socket, head));
   });
   server.setTimeout(IDLE_MS);
   await new Promise<void>((resolve, reject) => {
@@ -255,6 +249,10 @@ export async function listen({
   const address = server.address() as AddressInfo;
   return {
     url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+    serve: (given) => {
+      takesUpgrades = given.onUpgrade !== undefined;
+      serve(given);
+    },
     close: async () => {
       // Node closes the connections that are idle now, but not those that become so after an answer.
       const idle = setInterval(() => server.closeIdleConnections(), 50);

@@ -3,19 +3,20 @@ import type { Duplex } from 'node:stream';
 import { DomainError } from '../contract/errors.ts';
 import { errorResponse } from '../lambdas/runtime/http.ts';
 import type { Log } from '../lambdas/runtime/log.ts';
-import type { WsPush } from '../platform/embedded/ws-push.ts';
-
-export const LIVE_PATH = '/live';
+import type { ConnectionListener, WsPush } from '../platform/embedded/ws-push.ts';
+import { LIVE_PATH } from './platform.ts';
 
 /** Makes requests for `/live` WebSocket connections, unless `open` throws. */
 export function createUpgradeListener({
   push,
   open,
+  listener,
   newId,
   log,
 }: {
   push: WsPush;
   open: (connection: { connectionId: string; protocols: string | undefined }) => Promise<void>;
+  listener: ConnectionListener;
   newId: () => string;
   log: Log;
 }): (request: IncomingMessage, socket: Duplex, head: Buffer) => void {
@@ -26,7 +27,7 @@ export function createUpgradeListener({
         throw new DomainError('RouteNotFoundError', `the WebSocket is at ${LIVE_PATH}`);
       }
       await open({ connectionId, protocols: request.headers['sec-websocket-protocol'] });
-      push.accept(connectionId, request, socket, head);
+      push.accept(connectionId, { request, socket, head, listener });
     };
     accept().catch((error: unknown) => {
       if (!(error instanceof DomainError)) log.error('a connection could not be opened', { error });

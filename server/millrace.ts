@@ -1,59 +1,32 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { LIVE_PROTOCOL } from '../contract/live.ts';
+import type { ContextSpec } from '../contract/context.ts';
+import * as contexts from '../contract/contexts.ts';
 import type { MarketplaceSettings } from '../contract/publishing.ts';
-import { routes } from '../contract/routes.ts';
 import type { Quotas } from '../contract/uploads.ts';
-import type { WorkflowEntry } from '../contract/workflow.ts';
-import * as entries from '../contract/workflows.ts';
-import { createIdentityHandlers } from '../lambdas/identity/handlers.ts';
-import { createAuthenticator, createKeyStore, type JwtIssuer, type KeyStore } from '../lambdas/identity/public.ts';
-import { consumeJobChanges } from '../lambdas/jobs/changes.ts';
-import { createJobsHandlers, type JobsDeps } from '../lambdas/jobs/handlers.ts';
-import { reconcileJobs } from '../lambdas/jobs/reconcile.ts';
-import { settleExecution } from '../lambdas/jobs/settle.ts';
-import { forgetConnection, openConnection } from '../lambdas/live/connections.ts';
-import { createLiveHandlers } from '../lambdas/live/handlers.ts';
-import { handleMessage } from '../lambdas/live/messages.ts';
-import { publishEvents } from '../lambdas/live/publish-events.ts';
-import { createPublishingHandlers } from '../lambdas/publishing/handlers.ts';
-import { completePublishingInput } from '../lambdas/publishing/products.ts';
+import * as workflows from '../contract/workflows.ts';
+import { type KeyStore, openAuthenticator, openKeys } from '../lambdas/identity/public.ts';
+import { openSettle, schedules } from '../lambdas/jobs/context.ts';
+import { openPublisher, openSockets } from '../lambdas/live/context.ts';
+import type { ContextModule } from '../lambdas/runtime/context.ts';
 import { createHttpApi } from '../lambdas/runtime/http.ts';
-import { publishUploadChanges } from '../lambdas/uploads/changes.ts';
-import { findFile } from '../lambdas/uploads/files.ts';
-import { createUploadsHandlers } from '../lambdas/uploads/handlers.ts';
-import { sweepUploads } from '../lambdas/uploads/sweep.ts';
-import { createWebhooksHandlers } from '../lambdas/webhooks/handlers.ts';
-import { queueDeliveries } from '../lambdas/webhooks/public.ts';
-import { sendDue, sendNew } from '../lambdas/webhooks/send-deliveries.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { ChangeFeed } from '../platform/embedded/change-feed.ts';
-import { FileObjectStore } from '../platform/embedded/file-object-store.ts';
-import { FileSecrets } from '../platform/embedded/file-secrets.ts';
-import { LocalWorkflows } from '../platform/embedded/local-workflows.ts';
 import { objectsHttpHandler } from '../platform/embedded/objects-http.ts';
-import { openDatabase } from '../platform/embedded/open-database.ts';
-import { SqliteBus } from '../platform/embedded/sqlite-bus.ts';
-import { SqliteTable } from '../platform/embedded/sqlite-table.ts';
-import { TaskPool } from '../platform/embedded/task-pool.ts';
 import { TimerSchedule } from '../platform/embedded/timer-schedule.ts';
-import { WsPush } from '../platform/embedded/ws-push.ts';
+import type { ScheduledRun } from '../platform/ports/schedule.ts';
+import type { ChangeConsumer } from '../platform/ports/table.ts';
 import { systemClock as clock } from '../platform/system-clock.ts';
 import { openDataFolder } from './data-folder.ts';
-import { createRequestListener, type Listening, listen } from './http.ts';
-import { createUpgradeListener, LIVE_PATH } from './live-socket.ts';
-import { openLogFile, rotateLogFile } from './log-file.ts';
-import type { TaskWorkerData } from './task-worker.ts';
+import { createRequestListener, listen } from './http.ts';
+import { createUpgradeListener } from './live-socket.ts';
+import { rotateLogFile } from './log-file.ts';
+import { declaredOptions, type EmbeddedPlatform, openPlatform } from './platform.ts';
 import { upgradeData } from './upgrade-data.ts';
 
-/** How often jobs are looked after that lost their thread or their event: it bounds how long they hang. */
-const RECONCILE_EVERY_SECONDS = 2;
-/** How often messages to webhooks are looked for that are to be tried again. */
-const SEND_EVERY_SECONDS = 2;
-const SWEEP_EVERY_SECONDS = 60;
 const PURGE_EVERY_SECONDS = 3_600;
 
-const ROOT = new URL('../', import.meta.url);
+const SPECS: readonly ContextSpec[] = Object.values(contexts);
+/** Contexts whose tables have events, which `live` publishes. */
+const PUBLISHED = contexts.live.reads ?? [];
 
 export interface MillraceOptions {
   /** Folder of all data; made when it is missing. */
@@ -63,7 +36,6 @@ export interface MillraceOptions {
   readonly host: string;
   /** Where clients reach the server, when that is not where it listens. */
   readonly publicUrl?: string | undefined;
-  readonly jwt?: readonly JwtIssuer[];
   readonly runningJobsPerTenant: number;
   /** Before a job's first automatic retry; each further one waits twice as long. */
   readonly retryDelaySeconds: number;
@@ -84,198 +56,161 @@ export interface RunningMillrace {
 }
 
 /** Starts the single-machine edition: all contexts in this process on the embedded platform, tasks in threads beside it. */
-export async function startMillrace(options: MillraceOptions): Promise<RunningMillrace> {
-  const folder = openDataFolder(options.data);
-  const logFile = join(folder.path, 'server.log');
-  rotateLogFile(logFile);
-  const log = openLogFile(logFile, {});
-  const database = openDatabase(folder.database);
-  await upgradeData(folder, { database, log });
-  const identityTable = new SqliteTable({ database, name: 'identity' });
-  const uploadsTable = new SqliteTable({ database, name: 'uploads', changes: true });
-  const jobsTable = new SqliteTable({ database, name: 'jobs', changes: true });
-  const publishingTable = new SqliteTable({ database, name: 'publishing' });
-  const secrets = new FileSecrets({ folder: folder.secretsFolder });
-  const webhooksTable = new SqliteTable({ database, name: 'live', changes: true });
-  // They end with this process.
-  const connections = new SqliteTable({ database: openDatabase(':memory:'), name: 'connections' });
-  let url = options.publicUrl ?? '';
-  const objects = new FileObjectStore({
-    folder: folder.objects,
-    database,
-    baseUrl: () => url,
-    signingKey: Buffer.from(folder.secrets.signing_key, 'base64url'),
-    clock,
-  });
+export async function startMillrace({
+  data,
+  port,
+  host,
+  publicUrl,
+  ...settings
+}: MillraceOptions): Promise<RunningMillrace> {
+  // What was opened last is closed first.
+  await using opened = new AsyncDisposableStack();
+  const { close: closeFolder, ...folder } = openDataFolder(data);
+  opened.defer(closeFolder);
+  rotateLogFile(folder.logFile);
+  // First, so that what is started again and again while its port is taken interrupts no job.
+  const listening = await listen({ port, host });
+  opened.defer(() => listening.close());
+  const url = publicUrl ?? listening.url;
+  const platform = opened.use(
+    openPlatform({
+      folder,
+      url,
+      processId: clock.newId(),
+      ...declaredOptions(SPECS, Object.values(workflows), PUBLISHED),
+      settings,
+    }),
+  );
+  const { log } = platform;
+  await upgradeData(folder, platform);
+  const objects = await platform.objects();
   const { damagedKeys, ...objectsReport } = await objects.reconcile();
   if (damagedKeys.length > 0) log.error('objects lack files', { keys: damagedKeys });
   log.info('object store is in order', { ...objectsReport });
 
-  const processId = clock.newId();
-  const workerData: TaskWorkerData = {
-    databaseFile: folder.database,
-    objectsFolder: folder.objects,
-    logFile,
-    secretsFolder: folder.secretsFolder,
-    marketplaces: options.marketplaces,
-    processId,
-    modules: taskModules(entries),
-  };
-  const pool = new TaskPool({ workerFile: new URL('./task-worker.ts', import.meta.url), workerData });
-  const bus = new SqliteBus({ database, log });
-  const workflows = new LocalWorkflows({
-    database,
-    definitions: readDefinitions(entries),
-    pool,
-    onEnded: (execution) => onEnded(execution),
+  const modules = await loadContexts();
+  const bus = await platform.bus();
+  opened.defer(() => bus.stop());
+  const feeds = await openFeeds(modules, platform, await openPublisher(platform));
+  opened.defer(async () => void (await Promise.all(feeds.map((feed) => feed.stop()))));
+  // Tasks that end still change the ledger, and the ends of their executions are settled: so the feeds go on until then.
+  const engine = await platform.workflows();
+  opened.defer(() => platform.pool.close());
+  opened.defer(() => engine.close());
+  // Before anything else can start an execution, so that what a process before this one left is settled as ended.
+  engine.recover(await openSettle(platform));
+  const reconcile = await schedules.reconcile(platform);
+  await reconcile();
+  bus.start();
+  for (const feed of feeds) feed.start();
+  await startConsumers(modules, platform, opened);
+  const schedule = new TimerSchedule({ runs: await openSchedules(modules, platform), log });
+  opened.defer(() => schedule.stop());
+  schedule.start();
+
+  const listener = createRequestListener({
+    api: await openApi(modules, platform),
+    objects: objectsHttpHandler(objects),
     log,
-    clock,
   });
-  const { quotas, deletedFileDays } = options;
-  const uploads = { table: uploadsTable, objects, clock, log, quotas, deletedFileDays };
-  const timers = new Set<NodeJS.Timeout>();
-  const later = (ms: number, run: () => Promise<void>) => {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      run().catch((error: unknown) => log.error('what was to be done later failed', { error }));
-    }, ms);
-    timers.add(timer);
-  };
-  const jobs: JobsDeps = {
-    table: jobsTable,
-    objects,
-    workflows,
-    bus,
-    clock,
-    log,
-    findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),
-    contexts: {
-      publishing: (tenantId, input) => completePublishingInput({ table: publishingTable }, tenantId, input),
+  // Before what its requests need.
+  opened.defer(() => listening.close());
+  const push = await platform.push();
+  opened.defer(() => push.stop());
+  const sockets = await openSockets(platform);
+  const newId = () => clock.newId();
+  listening.serve({ listener, onUpgrade: createUpgradeListener({ push, ...sockets, newId, log }) });
+  log.info('started', { url, listening: listening.url, version: manifest.version });
+
+  const running = opened.move();
+  return {
+    url,
+    keys: await openKeys(platform),
+    close: async () => {
+      log.info('stopping');
+      await running.disposeAsync();
+      log.info('stopped');
     },
-    entries,
-    later,
-    runningLimit: options.runningJobsPerTenant,
-    retryDelaySeconds: options.retryDelaySeconds,
   };
-  const publishing = { table: publishingTable, secrets, workflows, objects, clock, findFile: jobs.findFile };
-  const onEnded = settleExecution(jobs);
-  const runnersAlive = (runnerId: string) => {
-    const [process, runId = ''] = runnerId.split(':');
-    return process === processId && pool.isRunning(runId);
-  };
-  const purgeExpired = async () => {
-    for (const table of [uploadsTable, jobsTable, publishingTable, webhooksTable, connections])
-      await table.purgeExpired(clock.now());
-  };
-  const sweep = async () => {
-    const { orphaned } = await sweepUploads(uploads);
-    if (orphaned) log.info('orphaned', { ...orphaned });
-  };
-  const reconcile = async () => void (await reconcileJobs(jobs, { runnersAlive }));
+}
 
-  const push = new WsPush({
-    protocol: LIVE_PROTOCOL,
-    listener: () => ({
-      onMessage: (connectionId, text) => handleMessage(live, connectionId, text),
-      onClose: (connectionId) => forgetConnection(live, connectionId),
-    }),
-    log,
-  });
-  const live = { connections, jobs: jobsTable, uploads: uploadsTable, push, clock, log };
-  const webhooks = { table: webhooksTable, secrets, clock, log, allowPrivate: options.webhooksToPrivate };
-  const publish = publishEvents(live, queueDeliveries(webhooks));
-  const ofUploads = { uploads: publishUploadChanges({ table: uploadsTable, bus, clock, log }), live: publish };
-  const ofJobs = { jobs: consumeJobChanges(jobs), live: publish };
-  const feeds = [
-    new ChangeFeed({ database, table: 'uploads', consumers: ofUploads, log }),
-    new ChangeFeed({ database, table: 'jobs', consumers: ofJobs, log }),
-    new ChangeFeed({ database, table: 'live', consumers: { webhooks: sendNew(webhooks) }, log }),
-  ];
-  const schedule = new TimerSchedule({
-    runs: [
-      { name: 'reconcile-jobs', everySeconds: RECONCILE_EVERY_SECONDS, run: reconcile },
-      { name: 'send-webhooks', everySeconds: SEND_EVERY_SECONDS, run: () => sendDue(webhooks) },
-      { name: 'sweep-uploads', everySeconds: SWEEP_EVERY_SECONDS, run: sweep },
-      { name: 'purge-expired', everySeconds: PURGE_EVERY_SECONDS, run: purgeExpired },
-    ],
-    log,
-  });
+interface LoadedContext {
+  readonly spec: ContextSpec;
+  readonly module: ContextModule;
+}
 
-  const keys = createKeyStore({ table: identityTable, clock });
-  const rootSecret = async () => folder.secrets.root_secret;
-  const authenticate = createAuthenticator({ keys, rootSecret, jwt: options.jwt ?? [], clock, log });
-  const api = createHttpApi({
-    routes,
-    handlers: {
-      ...createIdentityHandlers({ keys, clock, version: manifest.version }),
-      ...createUploadsHandlers(uploads),
-      ...createJobsHandlers(jobs),
-      ...createPublishingHandlers(publishing),
-      ...createLiveHandlers({ websocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}` }),
-      ...createWebhooksHandlers(webhooks),
-    },
-    authenticate,
-    log,
-  });
-  const listener = createRequestListener({ api, objects: objectsHttpHandler(objects), log });
-  const open = (connection: { connectionId: string; protocols: string | undefined }) =>
-    openConnection(live, authenticate, connection);
-  const onUpgrade = createUpgradeListener({ push, open, newId: () => clock.newId(), log });
+function loadContexts(): Promise<LoadedContext[]> {
+  return Promise.all(
+    SPECS.map(async (spec) => ({
+      spec,
+      module: (await import(`../lambdas/${spec.name}/context.ts`)) as ContextModule,
+    })),
+  );
+}
 
-  const ready = Promise.withResolvers<void>();
-  let listening: Listening | undefined;
-  const stop = async () => {
-    await push.stop();
-    await listening?.close();
-    await schedule.stop();
-    // Tasks that end still change the ledger, and their executions are told: so the feeds go on until then.
-    await workflows.close();
-    await pool.close();
-    await Promise.all(feeds.map((feed) => feed.stop()));
-    await bus.stop();
-    for (const timer of timers) clearTimeout(timer);
-    database.close();
-    folder.close();
-  };
-  try {
-    // First, so that what is started again and again while its port is taken interrupts no job.
-    listening = await listen({ listener, onUpgrade, ready: ready.promise, port: options.port, host: options.host });
-    url ||= listening.url;
-    // Before anything else can start an execution, so that what a process before this one left is told as ended.
-    workflows.recover();
-    await reconcile();
-    bus.start();
-    for (const feed of feeds) feed.start();
-    schedule.start();
-    ready.resolve();
-    log.info('started', { url, listening: listening.url, version: manifest.version });
-    return {
-      url,
-      keys,
-      close: async () => {
-        await stop();
-        log.info('stopped');
-      },
-    };
-  } catch (error) {
-    await stop();
-    throw error;
+/** Opens a part that a context declares. */
+function openPart<Part>(
+  platform: EmbeddedPlatform,
+  { name }: ContextSpec,
+  part: string,
+  open: ((platform: EmbeddedPlatform) => Promise<Part>) | undefined,
+): Promise<Part> {
+  if (!open) throw new Error(`lambdas/${name}/context.ts has no ${part}`);
+  return open(platform);
+}
+
+/** The routes of all contexts, with what answers them. */
+async function openApi(loaded: readonly LoadedContext[], platform: EmbeddedPlatform) {
+  const apis = await Promise.all(loaded.map(({ spec, module }) => openPart(platform, spec, 'openApi', module.openApi)));
+  return createHttpApi({
+    routes: Object.assign({}, ...apis.map(({ routes }) => routes)),
+    handlers: Object.assign({}, ...apis.map(({ handlers }) => handlers)),
+    authenticate: await openAuthenticator(platform),
+    log: platform.log,
+  });
+}
+
+/**
+ * The readers of each table's changes: its context's own, and the publisher of events. They keep their places by these
+ * names.
+ */
+async function openFeeds(
+  loaded: readonly LoadedContext[],
+  platform: EmbeddedPlatform,
+  publisher: ChangeConsumer,
+): Promise<ChangeFeed[]> {
+  const feeds = loaded.map(async ({ spec, module }) => {
+    const consumers: Record<string, ChangeConsumer> = {};
+    if (spec.feed) consumers[spec.name] = await openPart(platform, spec, 'openFeed', module.openFeed);
+    if (PUBLISHED.includes(spec.name)) consumers.live = publisher;
+    if (Object.keys(consumers).length === 0) return [];
+    const { database, log } = platform;
+    return [new ChangeFeed({ database, table: platform.tableName(spec.name), consumers, log })];
+  });
+  return (await Promise.all(feeds)).flat();
+}
+
+/** Delivers events to the contexts that consume some. */
+async function startConsumers(
+  loaded: readonly LoadedContext[],
+  platform: EmbeddedPlatform,
+  opened: AsyncDisposableStack,
+): Promise<void> {
+  for (const { spec, module } of loaded) {
+    if (!spec.consumes) continue;
+    const queue = await platform.queue(spec.name);
+    queue.start(await openPart(platform, spec, 'openConsumer', module.openConsumer));
+    opened.defer(() => queue.stop());
   }
 }
 
-function taskModules(workflows: Readonly<Record<string, WorkflowEntry>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.values(workflows).flatMap(({ name, tasks }) =>
-      Object.entries(tasks).map(([state, { file }]) => [`${name}/${state}`, new URL(file, ROOT).href]),
-    ),
-  );
-}
-
-function readDefinitions(workflows: Readonly<Record<string, WorkflowEntry>>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.keys(workflows).map((name) => {
-      const file = new URL(`statemachines/${name}.asl.json`, ROOT);
-      return [name, JSON.parse(readFileSync(file, 'utf8')) as unknown];
+async function openSchedules(loaded: readonly LoadedContext[], platform: EmbeddedPlatform): Promise<ScheduledRun[]> {
+  const declared = loaded.flatMap(({ spec, module }) =>
+    Object.entries(spec.schedules ?? {}).map(async ([name, { everySeconds, embeddedEverySeconds = everySeconds }]) => {
+      const run = await openPart(platform, spec, `schedules.${name}`, module.schedules?.[name]);
+      return { name: `${spec.name}-${name}`, everySeconds: embeddedEverySeconds, run: async () => void (await run()) };
     }),
   );
+  const purge = { name: 'purge-expired', everySeconds: PURGE_EVERY_SECONDS, run: () => platform.purgeExpired() };
+  return [...(await Promise.all(declared)), purge];
 }

@@ -5,7 +5,7 @@ import { ApiKey, CreatedKey, CreateKey } from '../keys.ts';
 import { route } from './route.ts';
 
 /** API keys and health. */
-export const identityRoutes = {
+const identityRoutes = {
   createKey: route({
     method: 'POST',
     path: '/keys',

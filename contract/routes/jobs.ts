@@ -27,7 +27,7 @@ const ListJobsQuery = z
   );
 
 /** Jobs, batches and workflows. */
-export const jobsRoutes = {
+const jobsRoutes = {
   createJob: route({
     method: 'POST',
     path: '/jobs',

@@ -3,7 +3,7 @@ import { Live } from '../live.ts';
 import { route } from './route.ts';
 
 /** What happens, told as it happens. */
-export const liveRoutes = {
+const liveRoutes = {
   getLive: route({
     method: 'GET',
     path: '/live',

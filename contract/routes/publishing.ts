@@ -34,7 +34,7 @@ const ReceiveCommands = z.object({
 const HeartbeatQuery = z.object({ claim: z.optional(Ulid) });
 
 /** Products, marketplace accounts and the bridge. */
-export const publishingRoutes = {
+const publishingRoutes = {
   createProduct: route({
     method: 'POST',
     path: '/products',

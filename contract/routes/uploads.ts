@@ -35,7 +35,7 @@ const ListUploadsQuery = z
 const ListFilesQuery = z.extend(PageQuery, { deleted: z.optional(z.literal('true')) });
 
 /** Upload sessions and files. */
-export const uploadsRoutes = {
+const uploadsRoutes = {
   initUpload: route({
     method: 'POST',
     path: '/uploads/init',

@@ -7,7 +7,7 @@ import { route } from './route.ts';
 const webhookParams = z.object({ webhook_id: WebhookId });
 
 /** Addresses that events are sent to. */
-export const webhooksRoutes = {
+const webhooksRoutes = {
   createWebhook: route({
     method: 'POST',
     path: '/webhooks',

@@ -6,7 +6,6 @@ import type { Clock } from '../../platform/ports/clock.ts';
 import type { Authenticate, Caller } from '../runtime/api.ts';
 import type { Log } from '../runtime/log.ts';
 import type { KeyStore } from './api-keys.ts';
-import { createJwtVerifier, type JwtIssuer } from './jwt.ts';
 
 /** How long a credential that was found valid is not looked at again: the delay of a revocation. */
 const CACHE_MS = 60_000;
@@ -20,22 +19,22 @@ interface CachedCaller {
   readonly until: number;
 }
 
-/** Resolves API keys, JWTs of the issuers given, and the root secret. */
+/** Resolves API keys, JWTs and the root secret. */
 export function createAuthenticator({
   keys,
   rootSecret,
-  jwt = [],
+  verifyJwt,
   clock,
   log,
 }: {
   keys: KeyStore;
   /** The whole secret as callers send it: `mr_root_` and at least 32 characters. Without it there is no root. */
-  rootSecret?: () => Promise<string>;
-  jwt?: readonly JwtIssuer[];
+  rootSecret?: (() => Promise<string>) | undefined;
+  /** Without it no JWTs are accepted. */
+  verifyJwt?: ((token: string) => Promise<Caller>) | undefined;
   clock: Clock;
   log: Log;
 }): Authenticate {
-  const verifyJwt = jwt.length > 0 ? createJwtVerifier({ issuers: jwt, clock, log }) : undefined;
   // By digest: a credential itself stays in memory no longer than its request.
   const cache = new Map<string, CachedCaller>();
 

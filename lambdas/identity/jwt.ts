@@ -10,36 +10,14 @@ import {
 import { type Fetcher, SimpleFetcher } from 'aws-jwt-verify/https';
 import { SimpleJwksCache } from 'aws-jwt-verify/jwk';
 import { JwtVerifier } from 'aws-jwt-verify/jwt-verifier';
-import * as z from 'zod/mini';
+import type * as z from 'zod/mini';
 import { TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
 import { ROLE_SCOPES, Role } from '../../contract/keys.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Caller } from '../runtime/api.ts';
 import type { Log } from '../runtime/log.ts';
-
-const IssuerUrl = z.string().check(
-  z.refine((text) => {
-    const url = URL.parse(text);
-    return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
-  }, 'an https URL, or an http URL of this machine'),
-);
-
-/** An OpenID Connect issuer whose JWTs are accepted. */
-export const JwtIssuer = z.object({
-  /** As the tokens' `iss` claim has it. */
-  issuer: IssuerUrl,
-  /** One of these must be in the tokens' `aud` claim. */
-  audience: z.union([
-    z.string().check(z.minLength(1)),
-    z.array(z.string().check(z.minLength(1))).check(z.minLength(1)),
-  ]),
-  /** Where its public keys are; `<issuer>/.well-known/jwks.json` when left out. */
-  jwks_uri: z.optional(IssuerUrl),
-  tenant_claim: z._default(z.string(), 'tenant_id'),
-  role_claim: z._default(z.string(), 'role'),
-});
-export type JwtIssuer = z.output<typeof JwtIssuer>;
+import type { JwtIssuer } from './jwt-issuer.ts';
 
 /** Clocks of issuer and verifier may differ by this much. */
 const CLOCK_SKEW_SECONDS = 5;
@@ -127,10 +105,6 @@ function refusal(error: unknown, log: Log): DomainError {
   // Not the library's own verdict: a key that the runtime's crypto refuses, for instance.
   if (!(error instanceof JwtBaseError)) log.warn('a token could not be verified', { error: `${error}` });
   return new DomainError('UnauthenticatedError', 'the JWT is not valid for this deployment', {}, cause);
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
 }
 
 const https = new SimpleFetcher();

@@ -1,3 +1,2 @@
-export { createKeyStore, type KeyStore } from './api-keys.ts';
-export { createAuthenticator } from './authenticator.ts';
-export { JwtIssuer } from './jwt.ts';
+export type { KeyStore } from './api-keys.ts';
+export { openAuthenticator, openKeys } from './open.ts';

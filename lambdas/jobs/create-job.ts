@@ -53,8 +53,7 @@ export async function newJob(deps: JobsDeps, tenantId: TenantId, body: CreateJob
   const entry = findEntry(deps, body.workflow);
   checkSize(body);
   const given = parseInput(entry, body.input);
-  const complete = entry.context === undefined ? undefined : deps.contexts[entry.context];
-  const input = complete ? await complete(tenantId, given) : given;
+  const input = entry.context === undefined ? given : await deps.completeInput(entry.context, tenantId, given);
   const files = await findFiles(deps, tenantId, entry, input);
   const jobId = `job_${deps.clock.newId()}` as JobId;
   const label = entry.labelField ? input[entry.labelField] : undefined;

@@ -16,8 +16,8 @@ export interface JobsDeps {
   readonly clock: Clock;
   readonly log: Log;
   findFile(tenantId: TenantId, fileId: string): Promise<FileRef | undefined>;
-  /** By `WorkflowEntry.context`: completes the input of a job that is created; throws what its caller can fix. */
-  readonly contexts: Readonly<Record<string, CompleteInput>>;
+  /** Has the context of a workflow complete the input of a job that is created; throws what its caller can fix. */
+  completeInput(context: string, tenantId: TenantId, input: Record<string, unknown>): Promise<Record<string, unknown>>;
   readonly entries: Readonly<Record<string, WorkflowEntry>>;
   /** Does something a little later, where the process is still there then; reconcile does it where it is not. */
   later?(ms: number, run: () => Promise<void>): void;
@@ -28,5 +28,3 @@ export interface JobsDeps {
   /** Draws the jitter of those pauses, from 0 to 1. */
   readonly random?: () => number;
 }
-
-type CompleteInput = (tenantId: TenantId, input: Record<string, unknown>) => Promise<Record<string, unknown>>;

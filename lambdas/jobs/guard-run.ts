@@ -19,8 +19,8 @@ export interface TaskDeps {
   readonly objects: ObjectStore;
   readonly clock: Clock;
   readonly log: Log;
-  /** For the tasks of workflows that have a context, by its name. */
-  readonly services?: Readonly<Record<string, unknown>>;
+  /** Opens what a context gives the tasks of its workflows, by the context's name. */
+  services?(context: string): Promise<unknown>;
 }
 
 export interface TaskRuntime {

@@ -80,12 +80,12 @@ async function waitForAnswer(
 ): Promise<Value> {
   if (token === undefined) throw new Error(`a state of ${workflow.name} waits, but gives no token`);
   const { tenant_id: tenantId, job_id: jobId } = await readRunningJob(deps.table, execution);
-  await wait({ tenantId, jobId, token, services: servicesOf(deps, workflow) });
+  await wait({ tenantId, jobId, token, services: await servicesOf(deps, workflow) });
   return null;
 }
 
-function servicesOf({ services = {} }: TaskDeps, { context }: WorkflowEntry): unknown {
-  return context && services[context];
+async function servicesOf(deps: TaskDeps, { context }: WorkflowEntry): Promise<unknown> {
+  return context === undefined ? undefined : deps.services?.(context);
 }
 
 interface TaskRun {
@@ -119,7 +119,7 @@ async function runTask(deps: TaskDeps, { task, execution, item, orderOf, runtime
     // After the claim: what has ended or cancelled the job without a look at this lease is seen here, so none is missed.
     const job = await readRunningJob(deps.table, execution);
     const input = workflow.input.parse(job.input);
-    const services = servicesOf(deps, workflow);
+    const services = await servicesOf(deps, workflow);
     const run = { job, input, item, orderOf, services, guard, counts, gauges, once, checkpoints, deadline };
     const ctx = createContext(deps, run);
     const output = checkResult(`the output of ${id}`, await Promise.race([task.run(ctx), guard.timedOut]));

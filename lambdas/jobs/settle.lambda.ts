@@ -1,12 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 import { executionEndedHandler } from '../../platform/aws/sfn-workflows.ts';
-import { openLog, openObjects, stateMachineArnPrefix } from '../runtime/aws-composition.ts';
-import { openJobs } from './aws-deps.ts';
-import { settleExecution } from './settle.ts';
+import { openAwsPlatform, readStateMachineArnPrefix } from '../runtime/aws-platform.ts';
+import { openSettle } from './context.ts';
 
 export const handler = executionEndedHandler({
-  stateMachineArnPrefix: stateMachineArnPrefix(),
-  onEnded: settleExecution(openJobs({ objects: openObjects(), log: openLog('jobs-settle') }), {
-    sleep: setTimeout,
-  }),
+  stateMachineArnPrefix: readStateMachineArnPrefix(),
+  onEnded: await openSettle(openAwsPlatform('jobs-settle'), { sleep: setTimeout }),
 });

@@ -29,7 +29,7 @@ const Continuation = z.strictObject({ continue: z.json() });
 /** What Lambda makes of a thrown error. */
 const LambdaCause = z.object({ errorMessage: z.string() });
 
-interface SettleOptions {
+export interface SettleOptions {
   /** Where reconcile comes but once a minute: how to wait for an automatic retry that is due sooner, to start it then. */
   readonly sleep?: (ms: number) => Promise<void>;
 }

@@ -1,24 +1,27 @@
 import type { Context } from 'aws-lambda';
-import { openServices } from '#services';
+import { open } from '#hooks';
 import { task } from '#task';
 import type { Value } from '../../platform/ports/table.ts';
-import { systemClock } from '../../platform/system-clock.ts';
-import { openObjects, openTable } from '../runtime/aws-composition.ts';
-import { createLog } from '../runtime/log.ts';
+import { openAwsPlatform } from '../runtime/aws-platform.ts';
 import { createTaskRunner } from './run-task.ts';
 
-// The Lambda of every task: the bundler resolves #task to the task's module, and #services to its context's.
+// The Lambda of every task: the bundler resolves #task to the task's module, and #hooks to those of its workflow's context.
 
 /** What is left for recording a timeout before Lambda ends the process. */
 const MARGIN_MS = 5_000;
 
-const log = createLog({ function: `task-${'step' in task ? task.step : 'wait'}` });
+const platform = openAwsPlatform(`task-${'step' in task ? task.step : 'wait'}`);
+const [table, objects, services] = await Promise.all([
+  platform.table('jobs'),
+  platform.objects(),
+  open(platform).services?.(),
+]);
 const runTask = createTaskRunner({
-  table: openTable('jobs'),
-  objects: openObjects(),
-  clock: systemClock,
-  log,
-  services: openServices(),
+  table,
+  objects,
+  clock: platform.clock,
+  log: platform.log,
+  services: async () => services,
 });
 // Lambda never tells a running function to stop: it sees so in the ledger.
 const { signal } = new AbortController();

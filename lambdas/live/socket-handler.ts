@@ -1,11 +1,8 @@
 import * as z from 'zod/mini';
 import { DomainError } from '../../contract/errors.ts';
 import { LIVE_PROTOCOL } from '../../contract/live.ts';
-import type { Authenticate } from '../runtime/api.ts';
 import { errorResponse } from '../runtime/http.ts';
-import { forgetConnection, openConnection } from './connections.ts';
-import type { SocketDeps } from './deps.ts';
-import { handleMessage } from './messages.ts';
+import type { Sockets } from './sockets.ts';
 
 /** https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html */
 const SocketEvent = z.object({
@@ -21,14 +18,14 @@ interface SocketAnswer {
 }
 
 /** A Lambda handler of all routes of a WebSocket API. */
-export function socketHandler(deps: SocketDeps, authenticate: Authenticate): (event: unknown) => Promise<SocketAnswer> {
+export function socketHandler({ open, listener }: Sockets): (event: unknown) => Promise<SocketAnswer> {
   return async (event) => {
     const { requestContext, headers, body } = SocketEvent.parse(event);
     const { routeKey, connectionId, requestId } = requestContext;
     if (routeKey === '$connect') {
       const protocols = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'sec-websocket-protocol');
       try {
-        await openConnection(deps, authenticate, { connectionId, protocols: protocols?.[1] });
+        await open({ connectionId, protocols: protocols?.[1] });
       } catch (error) {
         if (!(error instanceof DomainError)) throw error;
         const { status, ...refusal } = errorResponse(error, requestId);
@@ -36,8 +33,8 @@ export function socketHandler(deps: SocketDeps, authenticate: Authenticate): (ev
       }
       return { statusCode: 200, headers: { 'Sec-WebSocket-Protocol': LIVE_PROTOCOL } };
     }
-    if (routeKey === '$disconnect') await forgetConnection(deps, connectionId);
-    else await handleMessage(deps, connectionId, body ?? '');
+    if (routeKey === '$disconnect') await listener.onClose(connectionId);
+    else await listener.onMessage(connectionId, body ?? '');
     return { statusCode: 200 };
   };
 }

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type * as z from 'zod/mini';
 import type { TenantId } from '../../contract/common.ts';
-import { DomainError, ERRORS, type ErrorBody, type ErrorCode } from '../../contract/errors.ts';
-import type { Scope } from '../../contract/keys.ts';
+import { DomainError, ERRORS, type ErrorBody } from '../../contract/errors.ts';
+import type { AnyRoute } from '../../contract/routes/route.ts';
 import type { Context, Operation, OperationInput } from '../../contract/routes.ts';
 import type { Authenticate, Caller, Handler, Handlers, Reply } from './api.ts';
 import { parseJsonBody } from './json-body.ts';
@@ -35,20 +35,6 @@ export interface RawResponse {
 }
 
 export type HttpApi = (request: RawRequest) => Promise<RawResponse>;
-
-/** What the code below reads of a route, whichever it is. */
-interface AnyRoute {
-  readonly method: string;
-  readonly path: string;
-  readonly auth: Scope | 'none' | 'root';
-  readonly params: z.ZodMiniObject;
-  readonly query: z.ZodMiniObject;
-  readonly headers: z.ZodMiniObject;
-  readonly body: z.ZodMiniType;
-  readonly hasBody: boolean;
-  readonly responses: Readonly<Record<number, z.ZodMiniType | null>>;
-  readonly errors: readonly ErrorCode[];
-}
 
 /** What the log line of a request tells, found out step by step. */
 interface Trace {
@@ -151,7 +137,7 @@ async function parseInput(route: AnyRoute, request: RawRequest): Promise<Operati
   };
   const query = parse(route.query, singleValues(request.query, problems), 'query');
   const headers = parse(route.headers, request.headers, 'headers');
-  const body = route.hasBody
+  const body = route.body
     ? parse(route.body, parseJsonBody(await request.readBody(), request.headers['content-type']), 'body')
     : undefined;
   if (problems.length > 0) throw validationError(problems);

@@ -49,7 +49,7 @@ export class LiveStack extends Stack {
     });
     const publisher = this.live.addFunction('Feed', {
       description: 'Pushes events to connections, and sends them to the contexts that consume them',
-      entry: 'lambdas/live/feed.lambda.ts',
+      entry: 'lambdas/live/publish.lambda.ts',
       environment: this.webhooks.ownEnvironment,
     });
     this.live.table.allowReadAndWrite(publisher.role);

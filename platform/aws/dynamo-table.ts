@@ -4,7 +4,7 @@ import {
   type CancellationReason,
   ConditionalCheckFailedException,
   DeleteItemCommand,
-  type DynamoDBClient,
+  DynamoDBClient,
   DynamoDBServiceException,
   GetItemCommand,
   PutItemCommand,
@@ -46,6 +46,14 @@ const CONFLICTS = [
 const THROTTLED = ['ThrottlingException', 'ProvisionedThroughputExceededException', 'RequestLimitExceeded'];
 
 const INSIDE_RETRIES = { relation: 'after', toMiddleware: 'retryMiddleware', name: 'noteLostAnswers' } as const;
+
+/** A table answers in milliseconds: a connection that hangs is given up while its caller still waits, and tried again. */
+const PATIENCE = { connectionTimeout: 2_000, requestTimeout: 8_000, throwOnRequestTimeout: true };
+
+/** A table whose client gives up connections that hang. */
+export function openDynamoTable(tableName: string): DynamoTable {
+  return new DynamoTable({ client: new DynamoDBClient({ requestHandler: PATIENCE }), tableName });
+}
 
 /** A `Table` on DynamoDB: keys `pk` and `sk`, indexes `g1-index` and `g2-index` that project all attributes. */
 export class DynamoTable implements Table {

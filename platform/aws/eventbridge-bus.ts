@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { backoffMs } from '../../contract/backoff.ts';
 import { DomainError } from '../../contract/errors.ts';
 import type { Event } from '../../contract/events.ts';
@@ -12,6 +12,10 @@ const MAX_ENTRIES = 10;
 /** Pauses of up to 100 + 200 + 400 + 800 ms: 1.5 s in all. */
 const MAX_TRIES = 5;
 const BACKOFF = { firstMs: 100, longestMs: 800 };
+
+export function openEventBridgeBus(busName: string): EventBridgeBus {
+  return new EventBridgeBus({ client: new EventBridgeClient(), busName });
+}
 
 /** A `Bus` on EventBridge: the detail of an entry is the event. `ServiceBusyError` when some were refused again and again. */
 export class EventBridgeBus implements Bus {

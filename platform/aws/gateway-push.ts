@@ -15,6 +15,19 @@ const TIMEOUT_MS = 3_000;
 const MAX_TRIES = 3;
 const BACKOFF = { firstMs: 100, longestMs: 200 };
 
+/** A `Push` with the credentials of the function, which Lambda sets in its environment. */
+export function openGatewayPush(endpoint: string): GatewayPush {
+  const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = process.env;
+  if (!AWS_REGION || !AWS_ACCESS_KEY_ID || !AWS_SECRET_ACCESS_KEY)
+    throw new Error('the environment has no credentials of a Lambda function');
+  const credentials = {
+    accessKeyId: AWS_ACCESS_KEY_ID,
+    secretAccessKey: AWS_SECRET_ACCESS_KEY,
+    ...(AWS_SESSION_TOKEN ? { sessionToken: AWS_SESSION_TOKEN } : {}),
+  };
+  return new GatewayPush({ endpoint, region: AWS_REGION, credentials });
+}
+
 /**
  * A `Push` by the management API of a WebSocket API of API Gateway, signed here: that API has two calls, and its client
  * would be the largest part of the function.

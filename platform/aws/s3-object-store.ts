@@ -41,6 +41,11 @@ const MAX_ABORTS = 5;
  * A client as this store needs it: without the CRC32 that the SDK adds by default, as our checksum is another, and with
  * `ServiceBusyError` for failures of S3, or on the way to it, that outlast the SDK's own tries.
  */
+/** Objects for who signs no URLs. Engines with an endpoint of their own have buckets in the path. */
+export function openS3Objects({ bucket, publicEndpoint }: { bucket: string; publicEndpoint: string | undefined }) {
+  return new S3ObjectStore({ client: createS3Client({ forcePathStyle: publicEndpoint !== undefined }), bucket });
+}
+
 export function createS3Client(config: S3ClientConfig = {}): S3Client {
   const client = new S3Client({
     requestChecksumCalculation: 'WHEN_REQUIRED',

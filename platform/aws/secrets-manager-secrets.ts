@@ -5,9 +5,21 @@ import {
   PutSecretValueCommand,
   ResourceExistsException,
   ResourceNotFoundException,
-  type SecretsManagerClient,
+  SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { checkSecretName, checkSecretText, type Secrets } from '../ports/secrets.ts';
+
+/** A context's secrets: their names begin with a prefix of its own. */
+export function openSecrets(prefix: string): SecretsManagerSecrets {
+  return new SecretsManagerSecrets({ client: new SecretsManagerClient(), prefix });
+}
+
+/** Reads a secret that the deployment made. */
+export async function readSecret(arn: string): Promise<string> {
+  const { SecretString } = await new SecretsManagerClient().send(new GetSecretValueCommand({ SecretId: arn }));
+  if (SecretString === undefined) throw new Error(`the secret ${arn} has no text`);
+  return SecretString;
+}
 
 /** `Secrets` in Secrets Manager: secret s is `<prefix>s`. */
 export class SecretsManagerSecrets implements Secrets {

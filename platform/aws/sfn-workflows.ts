@@ -7,7 +7,7 @@ import {
   InvalidToken,
   SendTaskHeartbeatCommand,
   SendTaskSuccessCommand,
-  type SFNClient,
+  SFNClient,
   StartExecutionCommand,
   StateMachineDoesNotExist,
   StopExecutionCommand,
@@ -30,6 +30,10 @@ const STATES: Readonly<Record<ExecutionStatus, ExecutionState>> = {
 };
 /** StopExecution takes this many characters of a cause. */
 const MAX_CAUSE_LENGTH = 32_768;
+
+export function openSfnWorkflows(stateMachineArnPrefix: string): SfnWorkflows {
+  return new SfnWorkflows({ client: new SFNClient(), stateMachineArnPrefix });
+}
 
 /** `Workflows` on Step Functions: the state machine of workflow w is `<stateMachineArnPrefix>w`. */
 export class SfnWorkflows implements Workflows {

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
+import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as z from 'zod/mini';
 import { backoffMs } from '../../contract/backoff.ts';
 import { DomainError } from '../../contract/errors.ts';
@@ -9,6 +9,10 @@ import { failedIn, MAX_BATCH_MESSAGES, messageText } from '../ports/queue-bounds
 /** Pauses of up to 100 + 200 + 400 + 800 ms: 1.5 s in all. */
 const MAX_TRIES = 5;
 const BACKOFF = { firstMs: 100, longestMs: 800 };
+
+export function openSqsQueue(queueUrl: string): SqsQueue {
+  return new SqsQueue({ client: new SQSClient(), queueUrl });
+}
 
 /** A `Queue` on an SQS standard queue: the body of a message is its JSON. */
 export class SqsQueue implements Queue {

@@ -15,23 +15,21 @@ const BACKOFF = { firstMs: 200, longestMs: 60_000 };
  */
 export class Deliveries {
   readonly #queue: string;
-  readonly #deliver: (body: Value) => Promise<void>;
   readonly #maxTries: number;
   readonly #log: Log;
   readonly #inFlight = new Map<string, Promise<void>>();
   readonly #sql: ReturnType<typeof prepareStatements>;
-  #started = false;
+  /** While it is started. */
+  #deliver: ((body: Value) => Promise<void>) | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: {
     database: DatabaseSync;
     queue: string;
-    deliver: (body: Value) => Promise<void>;
     maxTries?: number;
     log: Log;
   }) {
     this.#queue = options.queue;
-    this.#deliver = options.deliver;
     this.#maxTries = options.maxTries ?? Number.POSITIVE_INFINITY;
     this.#log = options.log;
     this.#sql = prepareStatements(options.database);
@@ -43,41 +41,42 @@ export class Deliveries {
     setImmediate(() => this.#pump());
   }
 
-  start(): void {
-    this.#started = true;
+  start(deliver: (body: Value) => Promise<void>): void {
+    this.#deliver = deliver;
     this.#pump();
   }
 
   /** Begins no more deliveries and waits for those that run. */
   async stop(): Promise<void> {
-    this.#started = false;
+    this.#deliver = undefined;
     clearTimeout(this.#timer);
     await Promise.all(this.#inFlight.values());
   }
 
   /** Waits until nothing is left but dead letters. */
   async drain(): Promise<void> {
-    while (this.#started && this.#nextDue() !== undefined) {
+    while (this.#deliver && this.#nextDue() !== undefined) {
       await (this.#inFlight.size > 0 ? Promise.race(this.#inFlight.values()) : pause(BACKOFF.firstMs / 4));
     }
   }
 
   #pump(): void {
-    if (!this.#started) return;
+    const deliver = this.#deliver;
+    if (!deliver) return;
     clearTimeout(this.#timer);
     const now = Date.now();
     // Those in flight are among the oldest due: this many rows hold enough others.
     const due = this.#sql.due.all(this.#queue, now, 2 * AT_ONCE) as unknown as Delivery[];
     for (const delivery of due) {
       if (this.#inFlight.size >= AT_ONCE) return;
-      if (!this.#inFlight.has(delivery.id)) this.#begin(delivery);
+      if (!this.#inFlight.has(delivery.id)) this.#begin(delivery, deliver);
     }
     const next = this.#nextDue(now);
     if (next !== undefined) this.#timer = setTimeout(() => this.#pump(), next - now);
   }
 
-  #begin(delivery: Delivery): void {
-    const done = this.#try(delivery)
+  #begin(delivery: Delivery, deliver: (body: Value) => Promise<void>): void {
+    const done = this.#try(delivery, deliver)
       .catch((error) => {
         this.#log.error('the outcome of a delivery could not be stored', {
           queue: this.#queue,
@@ -93,9 +92,9 @@ export class Deliveries {
     this.#inFlight.set(delivery.id, done);
   }
 
-  async #try({ id, body, tries }: Delivery): Promise<void> {
+  async #try({ id, body, tries }: Delivery, deliver: (body: Value) => Promise<void>): Promise<void> {
     try {
-      await this.#deliver(JSON.parse(body));
+      await deliver(JSON.parse(body));
       this.#sql.remove.run(this.#queue, id);
     } catch (error) {
       const failures = tries + 1;

@@ -42,11 +42,10 @@ export class LocalWorkflows implements Workflows {
     /** The content of `statemachines/<workflow>.asl.json`, by workflow. */
     definitions: Readonly<Record<string, unknown>>;
     pool: TaskPool;
-    onEnded: ExecutionEnded;
     log: Log;
     clock: Clock;
   }) {
-    const { database, definitions, pool, onEnded, log, clock } = options;
+    const { database, definitions, pool, log, clock } = options;
     this.#machines = new Map(
       Object.entries(definitions).map(([name, definition]) => [name, compileStateMachine(name, definition)]),
     );
@@ -54,14 +53,14 @@ export class LocalWorkflows implements Workflows {
     this.#log = log;
     this.#clock = clock;
     this.#sql = prepareStatements(database);
-    this.#ended = new Deliveries({ database, queue: 'executions', deliver: (id) => onEnded(id as Id), log });
+    this.#ended = new Deliveries({ database, queue: 'executions', log });
   }
 
   /**
    * To be called once, before the first `start`: begins to tell ended executions. Those that ran when the process
    * ended are told as `aborted`: who started them decides whether to go on.
    */
-  recover(): void {
+  recover(onEnded: ExecutionEnded): void {
     const now = this.#clock.now();
     this.#sql.forget.run(new Date(now.getTime() - NAME_LIFETIME_MS).toISOString());
     for (const id of this.#sql.untold.all() as unknown as Id[]) {
@@ -69,7 +68,7 @@ export class LocalWorkflows implements Workflows {
         this.#log.warn('execution aborted', { ...id, cause: 'the process ended while it ran' });
       this.#tell(id);
     }
-    this.#ended.start();
+    this.#ended.start((id) => onEnded(id as Id));
   }
 
   async start({ workflow, name, input }: { workflow: string; name: string; input: Value }): Promise<void> {

@@ -14,7 +14,7 @@ export class SqliteBus implements Bus {
   readonly #database: DatabaseSync;
   readonly #log: Log;
   readonly #maxTries: number;
-  readonly #subscribers: { types: readonly EventType[]; deliveries: Deliveries }[] = [];
+  readonly #subscribers: { types: readonly EventType[]; deliveries: Deliveries; consumer: BusConsumer }[] = [];
 
   constructor(options: { database: DatabaseSync; log: Log; maxTries?: number }) {
     this.#database = options.database;
@@ -27,11 +27,10 @@ export class SqliteBus implements Bus {
     const deliveries = new Deliveries({
       database: this.#database,
       queue: `bus:${name}`,
-      deliver: (event) => consumer(event as Event),
       maxTries: this.#maxTries,
       log: this.#log,
     });
-    this.#subscribers.push({ types, deliveries });
+    this.#subscribers.push({ types, deliveries, consumer });
   }
 
   async publish(events: readonly Event[]): Promise<void> {
@@ -45,7 +44,7 @@ export class SqliteBus implements Bus {
   }
 
   start(): void {
-    for (const { deliveries } of this.#subscribers) deliveries.start();
+    for (const { deliveries, consumer } of this.#subscribers) deliveries.start((event) => consumer(event as Event));
   }
 
   /** Begins no more deliveries and waits for those that run; the others are kept. */

@@ -14,10 +14,17 @@ const CLOSE_RESTART = 1_012;
 /** How long clients may take to answer that the server closes. */
 const CLOSE_MS = 1_000;
 
-interface Listener {
+export interface ConnectionListener {
   /** One message of a connection after the other. */
   onMessage(connectionId: string, text: string): Promise<void>;
   onClose(connectionId: string): Promise<void>;
+}
+
+/** As Node tells of it. */
+interface UpgradeRequest {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
 }
 
 /** A `Push` over WebSockets to this process. */
@@ -27,25 +34,26 @@ export class WsPush implements Push {
   /** Those that have answered the last ping. */
   readonly #answered = new WeakSet<WebSocket>();
   readonly #log: Log;
-  readonly #listener: () => Listener;
   /** What clients said and is being done. */
   readonly #doing = new Set<Promise<void>>();
   #pinging: NodeJS.Timeout | undefined;
 
   /** `protocol`: the subprotocol that is answered. */
-  constructor(options: { protocol: string; listener: () => Listener; log: Log }) {
-    this.#listener = options.listener;
+  constructor(options: { protocol: string; log: Log }) {
     this.#log = options.log;
     const handleProtocols = (offered: Set<string>) => (offered.has(options.protocol) ? options.protocol : false);
     this.#server = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, handleProtocols });
   }
 
   /** Makes a request the connection of this id; 503 after `stop`. */
-  accept(connectionId: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#use(connectionId, webSocket));
+  accept(
+    connectionId: string,
+    { request, socket, head, listener }: UpgradeRequest & { readonly listener: ConnectionListener },
+  ): void {
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#use(connectionId, webSocket, listener));
   }
 
-  #use(connectionId: string, socket: WebSocket): void {
+  #use(connectionId: string, socket: WebSocket, listener: ConnectionListener): void {
     this.#pinging ??= setInterval(() => this.#ping(), PING_EVERY_MS);
     this.#sockets.set(connectionId, socket);
     this.#answered.add(socket);
@@ -60,11 +68,11 @@ export class WsPush implements Push {
       void done.finally(() => this.#doing.delete(done));
     };
     socket.on('pong', () => this.#answered.add(socket));
-    socket.on('message', (data) => next(() => this.#listener().onMessage(connectionId, String(data))));
+    socket.on('message', (data) => next(() => listener.onMessage(connectionId, String(data))));
     socket.on('error', () => socket.terminate());
     socket.on('close', () => {
       this.#sockets.delete(connectionId);
-      next(() => this.#listener().onClose(connectionId));
+      next(() => listener.onClose(connectionId));
     });
   }
 

@@ -23,19 +23,16 @@ describe('over WebSockets of this process', () => {
   async function openPush() {
     const said: string[] = [];
     const closed: string[] = [];
-    const push = new WsPush({
-      protocol: 'v1',
-      listener: () => ({
-        onMessage: async (id, message) => void said.push(`${id}: ${message}`),
-        onClose: async (id) => void closed.push(id),
-      }),
-      log: silentLog,
-    });
+    const push = new WsPush({ protocol: 'v1', log: silentLog });
+    const listener = {
+      onMessage: async (id: string, message: string) => void said.push(`${id}: ${message}`),
+      onClose: async (id: string) => void closed.push(id),
+    };
     let count = 0;
     const server = createServer();
     server.on('upgrade', (request, socket, head) => {
       count += 1;
-      push.accept(`c${count}`, request, socket, head);
+      push.accept(`c${count}`, { request, socket, head, listener });
     });
     const port = await listen(server);
     closing.push(() => push.stop());

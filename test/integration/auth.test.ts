@@ -8,7 +8,8 @@ import type { TenantId } from '../../contract/common.ts';
 import { ROLE_SCOPES } from '../../contract/keys.ts';
 import { createKeyStore, type NewApiKey } from '../../lambdas/identity/api-keys.ts';
 import { createAuthenticator } from '../../lambdas/identity/authenticator.ts';
-import { JwtIssuer } from '../../lambdas/identity/jwt.ts';
+import { createJwtVerifier } from '../../lambdas/identity/jwt.ts';
+import { JwtIssuer } from '../../lambdas/identity/jwt-issuer.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { SqliteTable } from '../../platform/embedded/sqlite-table.ts';
@@ -22,7 +23,8 @@ function createWorld({ jwt = [] as JwtIssuer[] } = {}) {
   const keys = createKeyStore({ table, clock });
   const lines: string[] = [];
   const log = createLog({}, (line) => lines.push(line));
-  const authenticate = createAuthenticator({ keys, rootSecret: async () => rootSecret, jwt, clock, log });
+  const verifyJwt = jwt.length > 0 ? createJwtVerifier({ issuers: jwt, clock, log }) : undefined;
+  const authenticate = createAuthenticator({ keys, rootSecret: async () => rootSecret, verifyJwt, clock, log });
   return {
     keys,
     table,

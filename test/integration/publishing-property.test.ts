@@ -109,7 +109,7 @@ async function openShop(marketplace: 'ebay' | 'etsy') {
     ] as readonly Step[],
     async run(jobId: JobId, [task, item]: Step, ledger: Table = world.table) {
       runners += 1;
-      const runTask = createTaskRunner({ ...world.deps, table: ledger, services: { publishing: services } });
+      const runTask = createTaskRunner({ ...world.deps, table: ledger, services: async () => services });
       const job = { tenant_id: tenant, job_id: jobId, attempt: 1, run: 1 };
       await runTask(
         task,

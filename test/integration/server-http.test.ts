@@ -13,7 +13,8 @@ import { createHttpApi } from '../../lambdas/runtime/http.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
 import { WsPush } from '../../platform/embedded/ws-push.ts';
 import { createRequestListener, type Listening, listen } from '../../server/http.ts';
-import { createUpgradeListener, LIVE_PATH } from '../../server/live-socket.ts';
+import { createUpgradeListener } from '../../server/live-socket.ts';
+import { LIVE_PATH } from '../../server/platform.ts';
 
 const caller: Caller = {
   tenantId: 'acme' as TenantId,
@@ -34,9 +35,13 @@ const log = createLog({}, () => {});
 
 async function startServer(
   handlers: Partial<Handlers<Context>> = {},
-  more: Partial<Parameters<typeof listen>[0]> = {},
+  {
+    onUpgrade,
+    ready = Promise.resolve(),
+  }: { onUpgrade?: ReturnType<typeof createUpgradeListener>; ready?: Promise<void> } = {},
 ) {
-  const server = await listen({
+  const server = await listen({ port: 0, host: '127.0.0.1' });
+  const served = {
     listener: createRequestListener({
       api: createHttpApi({ routes, handlers, authenticate: async () => caller, log }),
       objects: async (req, res) => {
@@ -47,22 +52,18 @@ async function startServer(
       },
       log,
     }),
-    port: 0,
-    host: '127.0.0.1',
-    ...more,
-  });
+    ...(onUpgrade && { onUpgrade }),
+  };
+  void ready.then(() => server.serve(served));
   open.push(server);
   return server;
 }
 
 /** A server of WebSockets as well; `admit` is asked for each. */
 async function startLiveServer(admit: () => Promise<void> = async () => {}, ready?: Promise<void>) {
-  const push = new WsPush({
-    protocol: LIVE_PROTOCOL,
-    listener: () => ({ onMessage: async () => {}, onClose: async () => {} }),
-    log,
-  });
-  const onUpgrade = createUpgradeListener({ push, open: admit, newId: randomUUID, log });
+  const push = new WsPush({ protocol: LIVE_PROTOCOL, log });
+  const listener = { onMessage: async () => {}, onClose: async () => {} };
+  const onUpgrade = createUpgradeListener({ push, open: admit, listener, newId: randomUUID, log });
   return { push, ...(await startServer(health, { onUpgrade, ...(ready && { ready }) })) };
 }
 
@@ -379,9 +380,9 @@ describe('the server', () => {
   test('says what to do when its port is busy', async () => {
     const { url } = await startServer();
     const port = Number(new URL(url).port);
-    const again = listen({ listener: () => {}, port, host: '127.0.0.1' });
+    const again = listen({ port, host: '127.0.0.1' });
     await expect(again).rejects.toThrow(`port ${port} is in use: stop what uses it or choose another with --port`);
-    await expect(listen({ listener: () => {}, port: 0, host: '192.0.2.1' })).rejects.toThrow(/--host/);
+    await expect(listen({ port: 0, host: '192.0.2.1' })).rejects.toThrow(/--host/);
   });
 
   test('closes: what runs is answered, idle connections end, new ones are refused', async () => {

@@ -18,6 +18,7 @@ import { createTaskRunner } from '../../lambdas/jobs/run-task.ts';
 import { settleExecution } from '../../lambdas/jobs/settle.ts';
 import { defineTask, type TaskDefinition } from '../../lambdas/jobs/task-api.ts';
 import type { Caller, Handlers, Reply, Request } from '../../lambdas/runtime/api.ts';
+import type { CompleteInput } from '../../lambdas/runtime/context.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
 import { FileObjectStore } from '../../platform/embedded/file-object-store.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
@@ -168,7 +169,7 @@ export function openJobsWorld(
     wrapTable?: (table: Table) => Table;
     entries?: JobsDeps['entries'];
     findFile?: JobsDeps['findFile'];
-    completeInput?: JobsDeps['contexts']['publishing'];
+    completeInput?: CompleteInput;
   } = {},
 ) {
   const database = openDatabase(':memory:');
@@ -200,7 +201,7 @@ export function openJobsWorld(
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
     findFile:
       options.findFile ?? (async (tenantId, id) => (tenantId === tenant && id === fileId ? fileRef : undefined)),
-    contexts: { publishing: options.completeInput ?? (async (_tenantId, input) => input) },
+    completeInput: async (_context, tenantId, input) => options.completeInput?.(tenantId, input) ?? input,
     entries: options.entries ?? { line, fan },
     runningLimit: options.runningLimit ?? 5,
     retryDelaySeconds: options.retryDelaySeconds ?? 1,

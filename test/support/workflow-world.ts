@@ -63,14 +63,13 @@ export function openLocalWorld(options: {
     database,
     definitions: options.definitions,
     pool,
-    onEnded: async (execution) => {
-      await options.onEnded?.(execution);
-      ended.push({ ...execution, at: Date.now() });
-    },
     log: silentLog,
     clock: systemClock,
   });
-  workflows.recover();
+  workflows.recover(async (execution) => {
+    await options.onEnded?.(execution);
+    ended.push({ ...execution, at: Date.now() });
+  });
   return {
     workflows,
     database,

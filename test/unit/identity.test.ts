@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { ulid } from 'ulid';
 import { expect, test } from 'vitest';
 import { ROLE_SCOPES } from '../../contract/keys.ts';
-import { identityRoutes } from '../../contract/routes/identity.ts';
+import { identity } from '../../contract/routes/identity.ts';
 import { createKeyStore } from '../../lambdas/identity/api-keys.ts';
 import { createAuthenticator } from '../../lambdas/identity/authenticator.ts';
 import { createIdentityHandlers } from '../../lambdas/identity/handlers.ts';
@@ -22,7 +22,7 @@ function createWorld() {
   const keys = createKeyStore({ table, clock });
   const log = createLog({}, () => {});
   const api = createHttpApi({
-    routes: identityRoutes,
+    routes: identity.routes,
     handlers: createIdentityHandlers({ keys, clock, version: '1.2.3' }),
     authenticate: createAuthenticator({ keys, rootSecret: async () => root, clock, log }),
     log,

@@ -6,6 +6,7 @@ import { forgetConnection, openConnection } from '../../lambdas/live/connections
 import { handleMessage } from '../../lambdas/live/messages.ts';
 import { publishEvents } from '../../lambdas/live/publish-events.ts';
 import { socketHandler } from '../../lambdas/live/socket-handler.ts';
+import { createSockets } from '../../lambdas/live/sockets.ts';
 import type { Change } from '../../platform/ports/table.ts';
 import { type LiveWorld, openLiveWorld, otherTenant, tenant } from '../support/live-world.ts';
 
@@ -202,7 +203,7 @@ describe('the function of a WebSocket API', () => {
   });
 
   test('opens, serves and forgets connections', async () => {
-    const handler = socketHandler(world.deps, authenticatorOf(tenant));
+    const handler = socketHandler(createSockets(world.deps, authenticatorOf(tenant)));
     const opened = await handler(event('$connect', { headers: { 'Sec-WebSocket-Protocol': PROTOCOLS } }));
     expect(opened).toEqual({ statusCode: 200, headers: { 'Sec-WebSocket-Protocol': 'millrace.v1' } });
     await handler(event('$default', { body: '{"type":"ping"}' }));
@@ -212,7 +213,7 @@ describe('the function of a WebSocket API', () => {
   });
 
   test('refuses a connection without a credential', async () => {
-    const handler = socketHandler(world.deps, authenticatorOf(tenant));
+    const handler = socketHandler(createSockets(world.deps, authenticatorOf(tenant)));
     const refused = await handler(event('$connect', { headers: {} }));
     expect(refused.statusCode).toBe(401);
     expect(JSON.parse(refused.body ?? '')).toMatchObject({ error: 'UnauthenticatedError' });

@@ -1,4 +1,0 @@
-/** For tasks of workflows without a context. */
-export function openServices() {
-  return {};
-}
