@@ -127,7 +127,6 @@ export async function startMillrace({
     url,
     keys: await openKeys(platform),
     close: async () => {
-      log.info('stopping');
       await running.disposeAsync();
       log.info('stopped');
     },
