@@ -223,7 +223,7 @@ describe('JWTs', () => {
         { aud: undefined },
       ]) {
         const token = await sign(claims(wrong));
-        await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid here/));
+        await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid for this deployment/));
       }
     }
   });
@@ -248,7 +248,7 @@ describe('JWTs', () => {
     const [header, , signature] = (await sign(claims())).split('.');
     const payload = base64url.encode(JSON.stringify(claims({ tenant_id: 'globex' })));
     const token = `${header}.${payload}.${signature}`;
-    await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid here/));
+    await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid for this deployment/));
   });
 
   test('algorithms other than public-key signatures are refused', async () => {
@@ -263,7 +263,7 @@ describe('JWTs', () => {
     const confused = await new SignJWT(claims()).setProtectedHeader({ alg: 'HS256', kid: 'rsa' }).sign(publicKey);
     const withOtherKind = await sign(claims(), { alg: 'RS256', kid: 'ec' });
     for (const token of [...unsigned, confused, withOtherKind, 'a.b.c', '..', 'nonsense']) {
-      await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid here/));
+      await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid for this deployment/));
     }
   });
 
