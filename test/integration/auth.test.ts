@@ -223,7 +223,9 @@ describe('JWTs', () => {
         { aud: undefined },
       ]) {
         const token = await sign(claims(wrong));
-        await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid for this deployment/));
+        await expect(world.authenticate(token)).rejects.toMatchObject(
+          unauthenticated(/is not valid for this deployment/),
+        );
       }
     }
   });
@@ -263,7 +265,9 @@ describe('JWTs', () => {
     const confused = await new SignJWT(claims()).setProtectedHeader({ alg: 'HS256', kid: 'rsa' }).sign(publicKey);
     const withOtherKind = await sign(claims(), { alg: 'RS256', kid: 'ec' });
     for (const token of [...unsigned, confused, withOtherKind, 'a.b.c', '..', 'nonsense']) {
-      await expect(world.authenticate(token)).rejects.toMatchObject(unauthenticated(/is not valid for this deployment/));
+      await expect(world.authenticate(token)).rejects.toMatchObject(
+        unauthenticated(/is not valid for this deployment/),
+      );
     }
   });
 
