@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { JOB_STATES } from '../../contract/choices.ts';
 import type { JobState } from '../../contract/jobs.ts';
-import { hasEnded, holdsSlot, nextState, TRANSITION_NAMES } from '../../lambdas/jobs/transitions.ts';
+import { hasEnded, holdsSlot, nextState, TRANSITION_NAMES, timestampOf } from '../../lambdas/jobs/transitions.ts';
 
 const all = JOB_STATES.flatMap((state) => TRANSITION_NAMES.map((transition) => ({ state, transition })));
 const allowed = all.flatMap(({ state, transition }) => {
@@ -33,6 +33,18 @@ describe('transitions of a job (T9)', () => {
     const leaving = allowed.filter(({ from }) => hasEnded(from));
     expect(leaving.every(({ transition, to }) => transition === 'retry' && to === 'queued')).toBe(true);
     expect(leaving.some(({ from }) => from === 'completed')).toBe(false);
+  });
+
+  test('are each noted by the time at which the job came to its state', () => {
+    expect(Object.fromEntries(JOB_STATES.map((state) => [state, timestampOf(state)]))).toEqual({
+      creating: 'created_at',
+      queued: 'queued_at',
+      running: 'started_at',
+      cancelling: 'cancelling_at',
+      completed: 'completed_at',
+      failed: 'failed_at',
+      cancelled: 'cancelled_at',
+    });
   });
 
   test('take a slot by admission only', () => {
