@@ -80,7 +80,7 @@ export type BodyOf<O extends Operation> = z.input<Routes[O]['body']>;
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
-  /** For how long failures that may heal are tried again; 0 for a request that must not be repeated. Default 15. */
+  /** How long retryable failures are retried; 0 for a request that must not be repeated. Default 15. */
   readonly retrySeconds?: number;
   /** The code with which a repeat is refused once the request has worked, though its answer was lost. */
   readonly doneCode?: ErrorCode;
@@ -104,7 +104,7 @@ export interface ApiOptions {
 const REQUEST_TIMEOUT_MS = 60_000;
 const DEFAULT_RETRY_SECONDS = 15;
 
-/** Calls the API's operations: JSON, typed errors, and repeats of what may heal. */
+/** Calls the API's operations: JSON, typed errors, and retries. */
 export class Api {
   readonly url: string;
   readonly #token: ApiOptions['token'];

@@ -19,7 +19,7 @@ import { WATCH_RETRY_SECONDS, type WatchOptions } from './watch.ts';
 const ENDED: readonly Job['state'][] = ['completed', 'failed', 'cancelled'];
 
 export interface CreateJobOptions {
-  /** Automatic retries of failures that may heal: 0–10, default 3. */
+  /** Automatic retries after retryable errors: 0–10, default 3. */
   readonly maxRetries?: number;
   /** The same key again, within 7 days, answers with the same job; a random one when left out. */
   readonly idempotencyKey?: string;

@@ -37,7 +37,7 @@ export interface TransferOptions {
   readonly resume?: boolean;
   /** Where this device notes the unfinished upload; the client's own store when left out. */
   readonly state?: StateStore;
-  /** Failures that may heal are tried again for so long in a row; default 120. */
+  /** How long retryable failures in a row are retried; default 120. */
   readonly retrySeconds?: number;
   /** An attempt at a part ends after so long without a byte; default 60. */
   readonly stallSeconds?: number;

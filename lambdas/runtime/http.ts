@@ -197,7 +197,7 @@ export function errorResponse(
   });
 }
 
-/** Errors that heal at a known time say so; the others of a busy service, soon. */
+/** Errors that may be retried at a known time say when; other errors of a busy service, soon. */
 function retryAfter({ details }: DomainError, status: number): Readonly<Record<string, string>> {
   const seconds = details.retry_after_seconds ?? (status === 429 || status === 503 ? 1 : undefined);
   return seconds === undefined ? {} : { 'retry-after': String(seconds) };
