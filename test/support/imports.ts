@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { matchesGlob, posix } from 'node:path';
 import { parseSync, Visitor } from 'oxc-parser';
-import { COMPUTED, IMPORT_RULES, type ImportRule, KNOWN_VIOLATIONS } from './import-rules.ts';
+import { COMPUTED, IMPORT_RULES, type ImportRule } from './import-rules.ts';
 
 /** The text of each file by its path from the root. */
 export type Sources = ReadonlyMap<string, string>;
@@ -21,25 +21,16 @@ export function readSources(root: string): Sources {
   return new Map(files.sort().map((file) => [file, readFileSync(posix.join(root, file), 'utf8')]));
 }
 
-/**
- * Returns a message for each file that no rule covers, each import that no rule allows, each import cycle, and each known
- * violation that is no longer there.
- */
-export function checkImports(sources: Sources, known = KNOWN_VIOLATIONS): string[] {
+/** Returns a message for each file that no rule covers, each import that no rule allows, and each import cycle. */
+export function checkImports(sources: Sources): string[] {
   const imports = [...sources].flatMap(([file, text]) => importsOf(file, text));
-  const forbidden = imports.filter((one) => !isAllowed(one));
-  const isOf = (one: Import) => (violation: (typeof known)[number]) =>
-    matchesGlob(one.from, violation.from) && matchesGlob(one.to, violation.to);
   return [
     ...[...sources.keys()]
       .filter((file) => !ruleOf(file))
       .map((file) => `${file}: no rule in test/support/import-rules.ts covers this file`),
-    ...forbidden
-      .filter((one) => !known.some(isOf(one)))
+    ...imports
+      .filter((one) => !isAllowed(one))
       .map((one) => `${one.from}:${one.line} imports ${one.to}: ${ruleOf(one.from)?.rule}`),
-    ...known
-      .filter((violation) => !forbidden.some((one) => isOf(one)(violation)))
-      .map(({ from, to }) => `${from} imports ${to}: remove this from the known violations, it no longer happens`),
     ...cyclesIn(imports).map((files) => `import cycle: ${files.join(' → ')}`),
   ];
 }

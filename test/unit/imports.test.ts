@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { checkImports, readSources } from '../support/imports.ts';
 
-const check = (files: Readonly<Record<string, string>>) => checkImports(new Map(Object.entries(files)), []);
+const check = (files: Readonly<Record<string, string>>) => checkImports(new Map(Object.entries(files)));
 
 const FORBIDDEN = readFileSync(new URL('../fixtures/forbidden-imports.txt', import.meta.url), 'utf8')
   .split('\n')
@@ -57,13 +57,6 @@ describe('imports', () => {
     expect(check({ 'contract/x.ts': `import * as z from 'zod/mini';\n\nimport { ulid } from 'ulid';` })).toEqual([
       'contract/x.ts:3 imports ulid: contract imports zod only',
     ]);
-  });
-
-  it('are flagged as known violations that no longer happen', () => {
-    const known = [{ from: 'cli/*.ts', to: 'contract/jobs.ts' }];
-    const check = (source: string) => checkImports(new Map([['cli/x.ts', source]]), known);
-    expect(check(`import { Job } from '../contract/jobs.ts';`)).toEqual([]);
-    expect(check('')).toEqual([expect.stringContaining('cli/*.ts imports contract/jobs.ts: remove this')]);
   });
 
   it('of this repository follow the rules', () => {
