@@ -235,8 +235,8 @@ function successes(route: Route, components: Json): Json {
 const SUCCESS: Record<string, string> = {
   200: 'Done',
   201: 'Created',
-  202: 'Accepted: it goes on after this answer',
-  204: 'Done, nothing to tell',
+  202: 'Accepted: processing continues after this answer',
+  204: 'Done, no content',
   307: 'Send the same request to `location`, with the bytes',
 };
 

@@ -30,7 +30,9 @@ function fromJson(value: unknown): unknown {
 const Settings = z.strictObject({
   prefix: z
     ._default(z.string().check(z.regex(/^[a-z][a-z0-9-]{0,23}$/)), 'millrace')
-    .check(z.describe('how the names of stacks and state machines begin; tells deployments in one account apart')),
+    .check(
+      z.describe('prefix of the names of stacks and state machines; must differ between deployments in one account'),
+    ),
   keepData: z
     ._default(json(z.boolean()), true)
     .check(

@@ -180,7 +180,11 @@ async function readLedger(deps: JobsDeps, job: JobRecord): Promise<Ledger> {
 
 /** Of an execution that ended before any task could record why: a timeout, a lost process, a wrong definition. */
 function executionError({ state, error }: Execution): JobError {
-  if (!error) return { code: state === 'timed_out' ? 'States.Timeout' : 'States.Runtime', message: `it ${state}` };
+  if (!error)
+    return {
+      code: state === 'timed_out' ? 'States.Timeout' : 'States.Runtime',
+      message: `the execution ${state.replace('_', ' ')}`,
+    };
   return { code: error.name, message: cutText(causeMessage(error.cause), MAX_MESSAGE_LENGTH) };
 }
 

@@ -10,7 +10,7 @@ export function parseJsonBody(body: string | Uint8Array, contentType: string | u
   if (Buffer.byteLength(body) > MAX_BODY_BYTES) throw bodyTooLarge();
   if (body.length === 0) return {};
   if (contentType !== undefined && !/^application\/json\s*(;|$)/i.test(contentType)) {
-    throw bodyProblem(`it must be sent with content-type: application/json, not ${contentType.slice(0, 100)}`);
+    throw bodyProblem(`must be sent with content-type: application/json, not ${contentType.slice(0, 100)}`);
   }
   const value = parse(body);
   const problem = findProblem(value);
