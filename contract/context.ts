@@ -1,4 +1,4 @@
-import type { EventType } from './events.ts';
+import type { PublishedType } from './events.ts';
 import type { AnyRoute } from './routes/route.ts';
 
 /** Memory and time of a Lambda function; the single machine has neither. */
@@ -26,7 +26,7 @@ export interface ContextFeed extends FunctionSize {
 /** The consumer of the events that the context subscribes to. */
 export interface ContextConsumer extends FunctionSize {
   readonly description: string;
-  readonly types: readonly EventType[];
+  readonly types: readonly PublishedType[];
 }
 
 export interface ContextSchedule extends FunctionSize {
@@ -68,6 +68,11 @@ export function context<const Name extends string, Routes extends Readonly<Recor
   spec: ContextSpec<Name, Routes>,
 ): ContextSpec<Name, Routes> {
   return spec;
+}
+
+/** The types of events that each context consumes, by the context's name. */
+export function consumersOf(contexts: readonly ContextSpec[]): Readonly<Record<string, readonly string[]>> {
+  return Object.fromEntries(contexts.flatMap(({ name, consumes }) => (consumes ? [[name, consumes.types]] : [])));
 }
 
 /** The environment variable that holds the name of a context's table, such as `UPLOADS_TABLE`. */

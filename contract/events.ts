@@ -1,4 +1,5 @@
 import type * as z from 'zod/mini';
+import { isProgress } from './event.ts';
 import * as catalogue from './event-catalogue.ts';
 
 type Catalogue = typeof catalogue;
@@ -9,6 +10,11 @@ export const EVENTS: readonly EventSchema[] = Object.values(catalogue).flat();
 
 /** Any event of the catalogue. */
 export type Event = z.infer<EventSchema>;
-export type EventType = Event['type'];
+type EventType = Event['type'];
 
-export const EVENT_TYPES: readonly EventType[] = EVENTS.flatMap(({ shape }) => shape.type.def.values);
+/** The types of events that leave the log: by the bus, to the contexts that consume them and to webhooks. */
+export type PublishedType = Exclude<EventType, `${string}.progress`>;
+
+export const PUBLISHED_TYPES: readonly PublishedType[] = EVENTS.flatMap(({ shape }) => shape.type.def.values).filter(
+  (type): type is PublishedType => !isProgress(type),
+);

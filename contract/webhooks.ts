@@ -1,23 +1,22 @@
 import * as z from 'zod/mini';
 import { Timestamp, WebhookId } from './common.ts';
-import { isProgress } from './event.ts';
-import { EVENT_TYPES, type EventType } from './events.ts';
+import { PUBLISHED_TYPES, type PublishedType } from './events.ts';
 import { DEFAULT_SECRET_OVERLAP_HOURS, MAX_SECRET_OVERLAP_HOURS } from './limits.ts';
 
-/** The type of an event that webhooks can subscribe to: any but progress. */
-export type WebhookEvent = Exclude<EventType, `${string}.progress`>;
-export const WEBHOOK_EVENTS = EVENT_TYPES.filter((type): type is WebhookEvent => !isProgress(type));
-export const WebhookEvent = z.enum(WEBHOOK_EVENTS);
+/** The type of an event that webhooks can subscribe to. */
+export const WebhookEvent = z.enum(PUBLISHED_TYPES);
+export type WebhookEvent = PublishedType;
 
-const PASSING: readonly WebhookEvent[] = ['job.queued', 'job.cancelling', 'upload.opened', 'upload.completing'];
+/** They pass by themselves: a webhook has to name them. */
+const PASSING: readonly PublishedType[] = ['job.queued', 'job.cancelling', 'upload.opened', 'upload.completing'];
 
 export const WriteWebhook = z.object({
   /** `https:` and a public address, unless the operator allows others; redirects are not followed. */
   url: z.string().check(z.maxLength(2_048)),
-  /** When left out, all but those of states that pass by themselves: they have to be named. */
+  /** When left out, all but those of states that pass by themselves. */
   events: z._default(
-    z.array(WebhookEvent).check(z.minLength(1), z.maxLength(WEBHOOK_EVENTS.length)),
-    WEBHOOK_EVENTS.filter((type) => !PASSING.includes(type)),
+    z.array(WebhookEvent).check(z.minLength(1), z.maxLength(PUBLISHED_TYPES.length)),
+    PUBLISHED_TYPES.filter((type) => !PASSING.includes(type)),
   ),
   description: z.optional(z.string().check(z.maxLength(256))),
   /** A disabled webhook is told nothing, and nothing is kept for it. */

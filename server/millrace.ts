@@ -89,8 +89,6 @@ export async function startMillrace({
   log.info('object store is in order', { ...objectsReport });
 
   const modules = await loadContexts();
-  const bus = await platform.bus();
-  opened.defer(() => bus.stop());
   const feeds = await openFeeds(modules, platform, await openPublisher(platform));
   opened.defer(async () => void (await Promise.all(feeds.map((feed) => feed.stop()))));
   // Tasks that end still change the ledger, and the ends of their executions are settled: so the feeds go on until then.
@@ -101,7 +99,6 @@ export async function startMillrace({
   engine.recover(await openSettle(platform));
   const reconcile = await schedules.reconcile(platform);
   await reconcile();
-  bus.start();
   for (const feed of feeds) feed.start();
   await startConsumers(modules, platform, opened);
   const schedule = new TimerSchedule({ runs: await openSchedules(modules, platform), log });

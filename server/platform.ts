@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod/mini';
-import type { ContextSpec } from '../contract/context.ts';
+import { type ContextSpec, consumersOf } from '../contract/context.ts';
 import { LIVE_PROTOCOL } from '../contract/live.ts';
 import type { WorkflowEntry } from '../contract/workflow.ts';
 import type { Platform } from '../lambdas/runtime/platform.ts';
@@ -9,6 +9,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { openDatabase } from '../platform/embedded/open-database.ts';
 import { SqliteTable } from '../platform/embedded/sqlite-table.ts';
 import { TaskPool } from '../platform/embedded/task-pool.ts';
+import type { Bus } from '../platform/ports/bus.ts';
 import { systemClock as clock } from '../platform/system-clock.ts';
 import type { DataFolder } from './data-folder.ts';
 import { openLogFile } from './log-file.ts';
@@ -34,6 +35,8 @@ export interface PlatformOptions {
   readonly processId: string;
   /** By context. */
   readonly tables: Readonly<Record<string, TableOptions>>;
+  /** The types of events that each context consumes, by context. */
+  readonly consumers: Readonly<Record<string, readonly string[]>>;
   readonly workflows: readonly string[];
   /** Modules of tasks, from the repository's root, by `workflow/State`. */
   readonly taskFiles: Readonly<Record<string, string>>;
@@ -45,7 +48,7 @@ export function declaredOptions(
   contexts: readonly ContextSpec[],
   workflows: readonly WorkflowEntry[],
   published: readonly string[],
-): Pick<PlatformOptions, 'tables' | 'workflows' | 'taskFiles'> {
+): Pick<PlatformOptions, 'tables' | 'consumers' | 'workflows' | 'taskFiles'> {
   const tables = contexts.flatMap(({ name, table, feed }) => {
     if (!table) return [];
     const { storedName = name.replaceAll('-', '_'), ephemeral = false } = table;
@@ -56,10 +59,14 @@ export function declaredOptions(
   );
   return {
     tables: Object.fromEntries(tables),
+    consumers: consumersOf(contexts),
     workflows: workflows.map(({ name }) => name),
     taskFiles: Object.fromEntries(taskFiles),
   };
 }
+
+/** Rules of users match events on AWS alone. */
+const NO_BUS: Bus = { publish: async () => {} };
 
 export type EmbeddedPlatform = ReturnType<typeof openPlatform>;
 
@@ -103,10 +110,8 @@ export function openPlatform(options: PlatformOptions, logFields: Readonly<Recor
     },
     objects,
     signedObjects: objects,
-    bus: remembered(async () => {
-      const { SqliteBus } = await import('../platform/embedded/sqlite-bus.ts');
-      return new SqliteBus({ database, log });
-    }),
+    bus: async () => NO_BUS,
+    consumers: () => options.consumers,
     queue: remembered(async (name: string) => {
       const { SqliteQueue } = await import('../platform/embedded/sqlite-queue.ts');
       return new SqliteQueue({ database, name, log });

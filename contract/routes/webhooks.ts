@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { PageQuery, pageOf, WebhookId } from '../common.ts';
 import { context } from '../context.ts';
+import { PUBLISHED_TYPES } from '../events.ts';
 import { CreatedWebhook, RotatedSecret, RotateSecret, Webhook, WebhookDelivery, WriteWebhook } from '../webhooks.ts';
 import { route } from './route.ts';
 
@@ -96,6 +97,7 @@ export const webhooks = context({
     // 100 messages, 10 at once, of 10 s at most.
     timeoutSeconds: 180,
   },
+  consumes: { description: 'Stores a message for each webhook that wants an event', types: PUBLISHED_TYPES },
   schedules: {
     resend: {
       description: 'Sends messages to webhooks whose next attempt is due',

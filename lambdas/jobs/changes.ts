@@ -1,6 +1,5 @@
 import type { BatchId, JobId, TenantId } from '../../contract/common.ts';
 import { DomainError, isRetryable } from '../../contract/errors.ts';
-import { isProgress } from '../../contract/event.ts';
 import type { JobEvent } from '../../contract/events/jobs.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import type { Change, ChangeConsumer, Item } from '../../platform/ports/table.ts';
@@ -93,8 +92,7 @@ function wakesDispatch({ key, before, after }: Change): boolean {
 
 /**
  * Counts and publishes what `last_seq` says is not counted and published yet; returns the progress that has it all. Events
- * and counts are written by one transaction on that condition, so that the log has each event once. The bus gets events
- * before; its readers drop what they have seen, by id.
+ * and counts are written by one transaction on that condition, so that the log has each event once.
  */
 async function publishChanges(
   deps: JobsDeps,
@@ -107,8 +105,6 @@ async function publishChanges(
     const fresh = changes.filter((change) => !before || change.seq > before.last_seq);
     const news = digest({ tenantId, jobId }, before, fresh, now);
     if (!news) return before;
-    const states = news.events.map(({ event }) => event).filter(({ type }) => !isProgress(type));
-    if (states.length > 0) await deps.bus.publish(states);
     // Late progress is an event too, without a change of its own.
     const { last_seq, last_event = { absent: true } as const } = before ?? {};
     const expected = last_seq === undefined ? { unlessExists: true } : { if: { last_seq, last_event } };

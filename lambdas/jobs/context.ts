@@ -54,7 +54,6 @@ async function openDeps(platform: Platform, objects?: ObjectStore): Promise<Jobs
     table: await platform.table(name),
     objects: objects ?? (await platform.objects()),
     workflows: await platform.workflows(),
-    bus: await platform.bus(),
     clock,
     log,
     findFile: (tenantId, fileId) => findFile(uploads, tenantId, fileId),

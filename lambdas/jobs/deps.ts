@@ -1,7 +1,6 @@
 import type { TenantId } from '../../contract/common.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import type { WorkflowEntry } from '../../contract/workflow.ts';
-import type { Bus } from '../../platform/ports/bus.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
 import type { Log } from '../../platform/ports/log.ts';
 import type { ObjectStore } from '../../platform/ports/object-store.ts';
@@ -12,7 +11,6 @@ export interface JobsDeps {
   readonly table: Table;
   readonly objects: ObjectStore;
   readonly workflows: Workflows;
-  readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   findFile(tenantId: TenantId, fileId: string): Promise<FileRef | undefined>;

@@ -3,7 +3,6 @@ import type { ChangeConsumer } from '../../platform/ports/table.ts';
 import { openAuthenticator } from '../identity/public.ts';
 import type { ContextApi } from '../runtime/context.ts';
 import type { Platform } from '../runtime/platform.ts';
-import { queueDeliveries } from '../webhooks/public.ts';
 import type { LiveDeps } from './deps.ts';
 import { createLiveHandlers } from './handlers.ts';
 import { publishEvents } from './publish-events.ts';
@@ -15,10 +14,15 @@ export async function openApi(platform: Platform): Promise<ContextApi<'live'>> {
   return { routes: live.routes, handlers: createLiveHandlers({ websocketUrl: platform.webSocketUrl }) };
 }
 
-/** Consumes the changes of the tables that have events: pushes new events, and passes them to other contexts. */
+/** Consumes the changes of the tables that have events: pushes new events, and passes them on. */
 export async function openPublisher(platform: Platform): Promise<ChangeConsumer> {
-  const webhooks = { table: await platform.table('webhooks'), clock: platform.clock };
-  return publishEvents(await openDeps(platform), queueDeliveries(webhooks));
+  const consumers = Object.entries(platform.consumers()).map(async ([context, types]) => {
+    return { types, queue: await platform.queue(context) };
+  });
+  return publishEvents(await openDeps(platform), {
+    bus: await platform.bus(),
+    consumers: await Promise.all(consumers),
+  });
 }
 
 export async function openSockets(platform: Platform): Promise<Sockets> {

@@ -36,6 +36,8 @@ export function openAwsPlatform(functionName: string): Platform {
     bus: remembered(async () =>
       (await import('../../platform/aws/eventbridge-bus.ts')).openEventBridgeBus(required('BUS_NAME')),
     ),
+    consumers: () =>
+      readConfig({ EVENT_CONSUMERS: jsonText(z.record(z.string(), z.array(z.string()))) }).EVENT_CONSUMERS,
     queue: remembered(async (context: string) =>
       (await import('../../platform/aws/sqs-queue.ts')).openSqsQueue(required(queueVariable(context))),
     ),

@@ -22,7 +22,10 @@ export interface Platform {
   objects(): Promise<ObjectStore>;
   /** The objects, for who signs URLs, too. */
   signedObjects(): Promise<ObjectStore>;
+  /** Where rules of users match events. It drops them on the single machine, which has no such rules. */
   bus(): Promise<Bus>;
+  /** The types of events that each context consumes, by the context's name. */
+  consumers(): Readonly<Record<string, readonly string[]>>;
   /** The queue of the events that a context consumes, by the context's name. */
   queue(context: string): Promise<Queue>;
   workflows(): Promise<Workflows>;

@@ -4,7 +4,7 @@ import { Quotas } from '../../contract/uploads.ts';
 import type { ChangeConsumer } from '../../platform/ports/table.ts';
 import type { ContextApi, ScheduleRun } from '../runtime/context.ts';
 import type { Platform } from '../runtime/platform.ts';
-import { publishUploadChanges } from './changes.ts';
+import { logUploadChanges } from './changes.ts';
 import { createUploadsHandlers } from './handlers.ts';
 import { sweepUploads } from './sweep.ts';
 
@@ -24,7 +24,7 @@ export async function openApi(platform: Platform): Promise<ContextApi<'uploads'>
 
 export async function openFeed(platform: Platform): Promise<ChangeConsumer> {
   const { clock, log } = platform;
-  return publishUploadChanges({ table: await platform.table(name), bus: await platform.bus(), clock, log });
+  return logUploadChanges({ table: await platform.table(name), clock, log });
 }
 
 export const schedules = {

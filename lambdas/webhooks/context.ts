@@ -1,9 +1,11 @@
 import * as z from 'zod/mini';
 import { webhooks } from '../../contract/routes/webhooks.ts';
+import type { QueueConsumer } from '../../platform/ports/queue.ts';
 import type { ChangeConsumer } from '../../platform/ports/table.ts';
 import type { ContextApi, ScheduleRun } from '../runtime/context.ts';
 import type { Platform } from '../runtime/platform.ts';
 import { createWebhooksHandlers } from './handlers.ts';
+import { queueDeliveries } from './queue-deliveries.ts';
 import { sendDue, sendNew, type WebhookDeps } from './send-deliveries.ts';
 
 export const name = 'webhooks';
@@ -14,6 +16,11 @@ export async function openApi(platform: Platform): Promise<ContextApi<'webhooks'
 
 export async function openFeed(platform: Platform): Promise<ChangeConsumer> {
   return sendNew(await openDeps(platform));
+}
+
+/** Consumes events. */
+export async function openConsumer(platform: Platform): Promise<QueueConsumer> {
+  return queueDeliveries({ table: await platform.table(name), clock: platform.clock });
 }
 
 export const schedules = {

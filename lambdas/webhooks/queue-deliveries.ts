@@ -3,6 +3,7 @@ import type { Event } from '../../contract/events.ts';
 import { DELIVERY_LIFETIME_SECONDS } from '../../contract/limits.ts';
 import { WebhookEvent } from '../../contract/webhooks.ts';
 import type { Clock } from '../../platform/ports/clock.ts';
+import type { QueueConsumer } from '../../platform/ports/queue.ts';
 import type { Item, Table } from '../../platform/ports/table.ts';
 import { ttlAfter } from '../../platform/ports/ttl.ts';
 import {
@@ -19,10 +20,10 @@ import {
 const PAGE = 100;
 
 /** Stores a message for each webhook that wants an event. An event that comes again is stored once. */
-export function queueDeliveries({ table, clock }: { table: Table; clock: Clock }) {
-  return async (events: readonly Event[]): Promise<void> => {
+export function queueDeliveries({ table, clock }: { table: Table; clock: Clock }): QueueConsumer {
+  return async (messages) => {
     const webhooksOf = new Map<TenantId, Promise<readonly WebhookRecord[]>>();
-    for (const event of events) {
+    for (const event of messages as unknown as readonly Event[]) {
       const type = WebhookEvent.safeParse(event.type).data;
       if (!type) continue;
       const reading = webhooksOf.get(event.tenant_id) ?? readWebhooks(table, event.tenant_id);
@@ -32,6 +33,7 @@ export function queueDeliveries({ table, clock }: { table: Table; clock: Clock }
         await table.write({ op: 'put', item: newDelivery(webhook, type, event, clock.now()), unlessExists: true });
       }
     }
+    return undefined;
   };
 }
 

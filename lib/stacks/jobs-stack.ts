@@ -19,13 +19,12 @@ import { ContextStack, type ContextStackProps } from './context-stack.ts';
 export class JobsStack extends ContextStack {
   constructor(app: App, id: string, props: ContextStackProps) {
     const { settings, foundation } = props;
-    const { bucket, bus } = foundation;
+    const { bucket } = foundation;
     super(app, id, {
       ...props,
       environment: {
         ...foundation.bucketEnvironment,
         ...workflowSettings(settings),
-        BUS_NAME: bus.eventBusName,
       },
     });
     // State machines are known by name, so that the stacks of workflows can come later.
@@ -67,7 +66,6 @@ export class JobsStack extends ContextStack {
     bucket.allowObjects(api.role, 'tenant/*/uploads/*', 'Get');
     bucket.allowObjects(api.role, 'tenant/*/batches/*', 'Put', 'Delete');
     for (const worker of [feed, reconcile]) bucket.allowObjects(worker.role, 'tenant/*/batches/*', 'Get', 'Delete');
-    bus.grantPutEventsTo(feed);
     executions.allowStop(api.role);
     for (const worker of [feed, settle, reconcile]) executions.allowAll(worker.role);
     addAlarms(this, settings, { feed, settle, reconcile });

@@ -48,12 +48,10 @@ export class LiveStack extends Stack {
       deadLetters: this.webhooks.deadLetters,
     });
     const publisher = this.live.addFunction('Feed', {
-      description: 'Pushes events to connections, and sends them to the contexts that consume them',
+      description: 'Pushes events to connections, sends them to the bus and to the contexts that consume them',
       entry: 'lambdas/live/publish.lambda.ts',
-      environment: this.webhooks.ownEnvironment,
     });
     this.live.table.allowReadAndWrite(publisher.role);
-    this.webhooks.table.allowReadAndWrite(publisher.role);
     for (const { table } of Object.values(tables))
       feedChanges({ table, consumer: publisher, deadLetters: this.live.deadLetters, prefixes: ['EVENT#'] });
     foundation.bus.grantPutEventsTo(publisher);

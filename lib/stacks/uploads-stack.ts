@@ -5,8 +5,8 @@ import { ContextStack, type ContextStackProps } from './context-stack.ts';
 /** Upload sessions and files: its functions work on the bucket, its API signs URLs. */
 export class UploadsStack extends ContextStack {
   constructor(app: App, id: string, props: ContextStackProps) {
-    const { bucket, bus, bucketEnvironment } = props.foundation;
-    super(app, id, { ...props, environment: { ...bucketEnvironment, BUS_NAME: bus.eventBusName } });
+    const { bucket, bucketEnvironment } = props.foundation;
+    super(app, id, { ...props, environment: bucketEnvironment });
     const api = this.resources.function('api');
     const signing = new SigningRole(this, 'Signing', {
       signer: api.role,
@@ -20,6 +20,5 @@ export class UploadsStack extends ContextStack {
       bucket.allowMultipart(role, 'tenant/*/uploads/*');
       bucket.allowList(role);
     }
-    bus.grantPutEventsTo(this.resources.function('feed'));
   }
 }

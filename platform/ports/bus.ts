@@ -1,10 +1,7 @@
 import type { Event } from '../../contract/events.ts';
 
-/** Carries events between contexts. A consumer gets each event at least once, in no particular order. */
+/** Where rules of users match events. A rule gets each event at least once, in no particular order. */
 export interface Bus {
-  /** Resolves when the events are kept; publishing an event again is fine, consumers de-duplicate by `id`. */
+  /** Resolves when the bus has the events. Publishing an event again is safe: readers drop what they have seen, by `id`. */
   publish(events: readonly Event[]): Promise<void>;
 }
-
-/** A throw has the event delivered again, with backoff. */
-export type BusConsumer = (event: Event) => Promise<void>;

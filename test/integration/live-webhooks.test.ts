@@ -3,11 +3,10 @@ import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { JobId } from '../../contract/common.ts';
+import { PUBLISHED_TYPES } from '../../contract/events.ts';
 import { MAX_WEBHOOKS_PER_TENANT } from '../../contract/limits.ts';
-import { WEBHOOK_EVENTS, type WebhookDelivery } from '../../contract/webhooks.ts';
-import { publishEvents } from '../../lambdas/live/publish-events.ts';
+import type { WebhookDelivery } from '../../contract/webhooks.ts';
 import { isPublicAddress } from '../../lambdas/webhooks/post-safely.ts';
-import { queueDeliveries } from '../../lambdas/webhooks/queue-deliveries.ts';
 import { deliveriesPk } from '../../lambdas/webhooks/records.ts';
 import { sendDue, sendNew } from '../../lambdas/webhooks/send-deliveries.ts';
 import type { Change, Key } from '../../platform/ports/table.ts';
@@ -30,15 +29,13 @@ afterEach(async () => {
 });
 
 async function create(more: object = {}) {
-  const body = { url: receiver.url, events: [...WEBHOOK_EVENTS], enabled: true, ...more };
+  const body = { url: receiver.url, events: [...PUBLISHED_TYPES], enabled: true, ...more };
   return (await world.handlers.createWebhook(world.request(body))).body as { id: string; secret: string };
 }
 
-const publish = (changes: readonly Change[]) => publishEvents(world.deps, queueDeliveries(world.deps))(changes);
-
 /** Has the feeds consume what happened. */
 async function tell(...changes: readonly Change[]): Promise<void> {
-  await publish(changes);
+  await world.publish(changes);
   await sendNew(world.deps)(world.changesOf('live'));
 }
 
@@ -145,12 +142,12 @@ describe('a webhook', () => {
 
   test('gets one message from runners that try it at the same time, and another when one of them has died', async () => {
     await create();
-    await publish([world.jobEvent(job, 'completed')]);
+    await world.publish([world.jobEvent(job, 'completed')]);
     const changes = world.changesOf('live');
     await Promise.all([sendNew(world.deps)(changes), sendNew(world.deps)(changes), sendDue(world.deps)]);
     expect(receiver.received).toHaveLength(1);
     const again = world.jobEvent(job, 'failed');
-    await publish([again]);
+    await world.publish([again]);
     const dying = { ...world.deps, secrets: { get: () => Promise.reject(new Error('died')) } as never };
     await expect(sendNew(dying)(world.changesOf('live'))).rejects.toThrow('died');
     await sendDue(world.deps);
@@ -193,7 +190,7 @@ describe('a webhook', () => {
     receiver.statuses.push(500, 500);
     await tell(world.jobEvent(job, 'running'));
     const params = { webhook_id: id };
-    const update = { url: receiver.url, events: [...WEBHOOK_EVENTS], enabled: false };
+    const update = { url: receiver.url, events: [...PUBLISHED_TYPES], enabled: false };
     await world.handlers.updateWebhook(world.request(update, params));
     await tell(world.jobEvent(job, 'completed'));
     world.clock.advance(60_000);
@@ -214,7 +211,7 @@ describe('a webhook', () => {
     await tell(world.jobEvent(job, 'completed', {}, otherTenant));
     expect(receiver.received).toEqual([]);
     const asOther = (body: object = {}) => world.request(body, { webhook_id: id, delivery_id: 'x' }, otherTenant);
-    const update = { url: receiver.url, events: [...WEBHOOK_EVENTS], enabled: true };
+    const update = { url: receiver.url, events: [...PUBLISHED_TYPES], enabled: true };
     for (const call of [
       () => world.handlers.getWebhook(asOther()),
       () => world.handlers.updateWebhook(asOther(update)),
@@ -257,7 +254,7 @@ describe('an address of a webhook', () => {
 
   test('is looked at again at the connection: a name may lead elsewhere by then', async () => {
     const { id } = await create({ url: receiver.url.replace('127.0.0.1', 'localhost').replace('http:', 'https:') });
-    await publish([world.jobEvent(job, 'completed')]);
+    await world.publish([world.jobEvent(job, 'completed')]);
     await sendNew({ ...world.deps, allowPrivate: false })(world.changesOf('live'));
     expect(receiver.received).toEqual([]);
     expect(await deliveries(id)).toMatchObject([{ attempts: [{ error: 'the address is not public' }] }]);

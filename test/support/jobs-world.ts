@@ -6,7 +6,6 @@ import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod/mini';
 import { FileId, type JobId, type TenantId } from '../../contract/common.ts';
 import { DomainError } from '../../contract/errors.ts';
-import type { Event } from '../../contract/events.ts';
 import type { FileRef } from '../../contract/jobs.ts';
 import { type Operation, routes } from '../../contract/routes.ts';
 import type { WorkflowEntry } from '../../contract/workflow.ts';
@@ -178,7 +177,6 @@ export function openJobsWorld(
   const kept = new SqliteTable({ database, name: 'jobs', changes: true });
   const table = options.wrapTable?.(kept) ?? kept;
   const workflows = new TestWorkflows();
-  const events: Event[] = [];
   const logged: { level: string; message: string }[] = [];
   const objects = new FileObjectStore({
     folder,
@@ -193,11 +191,6 @@ export function openJobsWorld(
     objects: ports.wrap(objects),
     workflows: ports.wrap(workflows),
     clock,
-    bus: ports.wrap({
-      publish: async (published: readonly Event[]) => {
-        events.push(...published);
-      },
-    }),
     log: createLog({}, (text) => logged.push(JSON.parse(text))),
     findFile:
       options.findFile ?? (async (tenantId, id) => (tenantId === tenant && id === fileId ? fileRef : undefined)),
@@ -278,7 +271,6 @@ export function openJobsWorld(
     clock,
     workflows,
     objects,
-    events,
     logged,
     consume,
     nextChanges,

@@ -3,16 +3,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JobId, TenantId } from '../../contract/common.ts';
 import { JobEvent } from '../../contract/events/jobs.ts';
+import { type Event, PUBLISHED_TYPES } from '../../contract/events.ts';
 import type { JobState } from '../../contract/jobs.ts';
 import { jobKey } from '../../lambdas/jobs/records.ts';
 import { createLiveHandlers } from '../../lambdas/live/handlers.ts';
+import { publishEvents } from '../../lambdas/live/publish-events.ts';
 import type { Caller } from '../../lambdas/runtime/api.ts';
 import { eventItem } from '../../lambdas/runtime/event-rows.ts';
 import { createLog } from '../../lambdas/runtime/log.ts';
 import { createWebhooksHandlers } from '../../lambdas/webhooks/handlers.ts';
+import { queueDeliveries } from '../../lambdas/webhooks/queue-deliveries.ts';
 import { FileSecrets } from '../../platform/embedded/file-secrets.ts';
 import { openDatabase } from '../../platform/embedded/open-database.ts';
 import { changesTableOf, SqliteTable } from '../../platform/embedded/sqlite-table.ts';
+import type { QueueMessage } from '../../platform/ports/queue.ts';
 import type { Change, Item } from '../../platform/ports/table.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -49,6 +53,17 @@ export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean 
     root: false,
   });
 
+  const published: Event[] = [];
+  /** Of a queue that loses nothing and repeats nothing. */
+  const queue = {
+    send: async (messages: readonly QueueMessage[]) => void (await queueDeliveries(deps)(messages)),
+  };
+  /** Has the publisher consume changes, and webhooks what it sends them. */
+  const publish = publishEvents(deps, {
+    bus: { publish: async (events) => void published.push(...events) },
+    consumers: [{ types: PUBLISHED_TYPES, queue }],
+  });
+
   /** The changes of a table since it was asked last. */
   let seq = 0;
   function changesOf(name: 'live' | 'jobs'): Change[] {
@@ -76,6 +91,8 @@ export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean 
     gone,
     callerOf,
     changesOf,
+    publish,
+    published,
     request: (body: object = {}, params: object = {}, tenantId = tenant) =>
       ({ caller: callerOf(tenantId), body, params, query: { limit: 50 }, headers: {}, requestId: 'r' }) as never,
     /** What a job's change of state is in the feed of the jobs table. */

@@ -30,7 +30,7 @@ async function runAll(jobId: JobId, steps: number, body?: (step: number) => Prom
 }
 
 describe('the change feed of jobs', () => {
-  test('publishes every change of state as one event, in the log and on the bus', async () => {
+  test('stores every change of state as one event in the log of its job', async () => {
     const jobId = await world.started({ steps: 1 });
     await runAll(jobId, 1);
     await world.end(jobId);
@@ -46,7 +46,6 @@ describe('the change feed of jobs', () => {
     ]);
     expect(items.map((event) => LoggedJobEvent.parse(event))).toEqual(items);
     expect(told(items)).toEqual(['queued', 'running', 100, 'completed']);
-    expect(world.events).toEqual(states.map(({ cursor: _, ...event }) => event));
   });
 
   test('counts and tells changes once that come again, in other batches and at the same time', async () => {
@@ -68,7 +67,7 @@ describe('the change feed of jobs', () => {
     const { items } = await list(jobId);
     expect(told(items).filter((event) => typeof event === 'string')).toEqual(['queued', 'running', 'completed']);
     expect(items.map(({ cursor }) => cursor)).toEqual([...new Set(items.map(({ cursor }) => cursor))].sort());
-    expect(new Set(world.events.map(({ id }) => id)).size).toBe(3);
+    expect(new Set(items.map(({ id }) => id)).size).toBe(items.length);
   });
 
   test('tells progress at most twice a second, and always when all tasks are done', async () => {

@@ -4,7 +4,6 @@ import type { Scope } from '../../contract/keys.ts';
 import { CLOSE_EXPIRED } from '../../contract/live.ts';
 import { forgetConnection, openConnection } from '../../lambdas/live/connections.ts';
 import { handleMessage } from '../../lambdas/live/messages.ts';
-import { publishEvents } from '../../lambdas/live/publish-events.ts';
 import { socketHandler } from '../../lambdas/live/socket-handler.ts';
 import { createSockets } from '../../lambdas/live/sockets.ts';
 import type { Change } from '../../platform/ports/table.ts';
@@ -28,7 +27,7 @@ const open = (connectionId: string, tenantId = tenant, scopes = ALL) =>
   openConnection(world.deps, authenticatorOf(tenantId, scopes), { connectionId, protocols: PROTOCOLS });
 const say = (connectionId: string, message: unknown) =>
   handleMessage(world.deps, connectionId, typeof message === 'string' ? message : JSON.stringify(message));
-const push = (...changes: readonly Change[]) => publishEvents(world.deps)(changes);
+const push = (...changes: readonly Change[]) => world.publish(changes);
 const told = (connectionId: string) => world.sent.get(connectionId) ?? [];
 const rows = async (pk: string) => (await world.connections.query({ pk, limit: 1_000 })).items;
 

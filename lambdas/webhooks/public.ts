@@ -1,1 +1,0 @@
-export { queueDeliveries } from './queue-deliveries.ts';
