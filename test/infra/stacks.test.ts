@@ -142,7 +142,7 @@ describe('queues', () => {
 
   test('are one for each consumer of events, with six times its time, a dead-letter queue and an alarm on that', () => {
     expect(ofConsumers).toHaveLength(consuming.length);
-    const alarms = of('AWS::CloudWatch::Alarm').map(({ properties }) => JSON.stringify(properties.Dimensions));
+    const alarms = of('AWS::CloudWatch::Alarm').map(({ properties }) => JSON.stringify(properties.Dimensions ?? []));
     for (const { name, consumes } of consuming) {
       const own = ofConsumers.filter(({ id }) => id.startsWith(`${stackOf(name)}/`));
       const queue = own.find(
