@@ -165,15 +165,14 @@ describe('a queue in SQLite', () => {
     const script = fileURLToPath(new URL('../support/queue-process.ts', import.meta.url));
     const sent = new Set<string>();
     const taken = new Set<string>();
-    for (const [run, lines] of [60, 150, 300].entries()) {
-      const child = spawn(process.execPath, [script, file, `run${run}-`], { stdio: ['ignore', 'pipe', 'inherit'] });
-      let left = lines;
+    for (const [run, messages] of [30, 75, 150].entries()) {
+      const args = [script, file, `run${run}-`, String(messages)];
+      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
       for await (const line of createInterface({ input: child.stdout })) {
-        const note = JSON.parse(line) as { sent?: string; taken?: string };
+        const note = JSON.parse(line) as { sent?: string; taken?: string; held?: number };
         if (note.sent !== undefined) sent.add(note.sent);
         if (note.taken !== undefined) taken.add(note.taken);
-        left -= 1;
-        if (left === 0) child.kill('SIGKILL');
+        if (note.held !== undefined) child.kill('SIGKILL');
       }
     }
     const queue = openQueue(openDatabase(file), { visibilityMs: 500 });
