@@ -74,6 +74,7 @@ export function isQuiet(folder: string): boolean {
       "table_jobs WHERE g2pk GLOB 'ACTIVE#*'",
       'executions WHERE told = 0',
       'deliveries WHERE dead = 0',
+      'queue_messages WHERE dead = 0',
       'changes_jobs',
       'changes_uploads',
     ].map((rows) => `(SELECT count(*) FROM ${rows})`);
@@ -92,6 +93,7 @@ export async function checkDataFolder(folder: string): Promise<void> {
     const left = (rows: string) => database.prepare(`SELECT * FROM ${rows}`).all();
     expect(left("executions WHERE state = 'running' OR told = 0")).toEqual([]);
     expect(left('deliveries')).toEqual([]);
+    expect(left('queue_messages')).toEqual([]);
     expect(left('dead_changes')).toEqual([]);
   });
   const database = openDatabase(join(folder, 'millrace.db'));
