@@ -33,7 +33,7 @@ export async function benchJobsOnLocalStack({ quick }: BenchOptions): Promise<Fi
   // Each call in flight is a container, which takes a while to start.
   const counts = { rounds: quick ? 1 : 7, atOnce: quick ? 2 : 8, latencies: 5, calls: quick ? 20 : 100, cancels: 2 };
   return onLocalStack(async (endpoint) => {
-    const workspace = await createWorkspace(['drill', 'ten', 'wide']);
+    const workspace = await createWorkspace(['drill', 'ten', 'wide'], []);
     const { url, rootSecret } = await deployTo(endpoint, workspace.folder).finally(workspace.remove);
     const { keys } = new Millrace({ url, apiKey: rootSecret });
     const { secret } = await keys.create({ tenant_id: 'bench' as never, name: 'bench', role: 'owner' });

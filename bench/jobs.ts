@@ -43,7 +43,7 @@ interface Target {
 
 /** Jobs of the single machine. */
 export async function benchJobs({ quick }: BenchOptions): Promise<Figure[]> {
-  const workspace = await createWorkspace(['drill', 'ten']);
+  const workspace = await createWorkspace(['drill', 'ten'], []);
   const server = await startEmbeddedServer({ root: workspace.folder });
   const bare = openBareMachine();
   try {

@@ -9,7 +9,7 @@ const WATCHED_JOBS = 20;
 
 /** How jobs, their watchers and their tenants' limits scale on the single machine. */
 export async function benchScale({ quick }: BenchOptions): Promise<Figure[]> {
-  const workspace = await createWorkspace(['ten', 'wide']);
+  const workspace = await createWorkspace(['ten', 'wide'], []);
   const withServer = async <T>(args: readonly string[], run: (server: EmbeddedServer) => Promise<T>): Promise<T> => {
     const server = await startEmbeddedServer({ root: workspace.folder, args });
     try {

@@ -24,6 +24,7 @@ export interface TaskEntry {
  * Its state machine is `statemachines/<name>.asl.json`; the keys of `tasks` are the names of its Task states.
  */
 export interface WorkflowEntry<Input extends z.ZodMiniObject = z.ZodMiniObject> {
+  /** Its name in `workflows.ts`, too. */
   readonly name: string;
   readonly description: string;
   readonly input: Input;
