@@ -122,6 +122,22 @@ describe.skipIf(noSocket)(`the WebSocket${noSocket ? ` (${noSocket})` : ''}`, ()
     await until('it is closed', async () => (proxy.webSockets.open === 0 ? true : undefined));
   });
 
+  it('carries the progress of a batch, and once that all of its jobs have ended', { timeout: TIMEOUT }, async () => {
+    const { client } = await newTenant();
+    const item = { workflow: 'drill', input: { items: 3, work_ms: 300 } };
+    const batch = await client.batches.create({ jobs: [item, item, item] });
+    const stop = new AbortController();
+    const updates: LiveUpdate[] = [];
+    const watching = collect(client.live.watch({ batchId: batch.id, signal: stop.signal }), updates);
+    const isEnd = ({ type }: LiveUpdate) => type === 'batch.completed';
+    await until('the end of the batch', async () => updates.find(isEnd));
+    stop.abort();
+    await expect(watching).rejects.toMatchObject({ code: 'AbortedError' });
+    expect(updates.filter(isEnd)).toMatchObject([
+      { data: { batch_id: batch.id, total: 3, completed: 3, percent: 100 } },
+    ]);
+  });
+
   it('is refused without a good credential, and to the root secret', { timeout: TIMEOUT }, async () => {
     const url = (await call('GET', '/live')).body.websocket_url;
     const opened = (protocols: string[]) =>
