@@ -29,11 +29,11 @@ export async function longPoll<Item>(
   const deadline = performance.now() + waitSeconds * 1_000;
   for (;;) {
     const { items, cursor, ended } = await look();
-    // Timers may be a millisecond early.
+    // Timers take whole milliseconds, and may be one early.
     const leftMs = deadline - performance.now();
     if (items.length > 0 || ended || leftMs < 1 || signal?.aborted)
       return { items: [...items], ...(cursor === undefined ? {} : { next_cursor: cursor }) };
     // An abort ends the pause, and the look after it is the last.
-    await setTimeout(Math.min(pollMs, leftMs), undefined, { signal }).catch(() => undefined);
+    await setTimeout(Math.min(pollMs, Math.ceil(leftMs)), undefined, { signal }).catch(() => undefined);
   }
 }
