@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod/mini';
 import { type ContextSpec, consumersOf } from '../contract/context.ts';
+import { ROOT_SECRET_PREFIX } from '../contract/keys.ts';
 import { LIVE_PROTOCOL } from '../contract/live.ts';
 import type { WorkflowEntry } from '../contract/workflow.ts';
 import type { Platform } from '../lambdas/runtime/platform.ts';
@@ -10,6 +11,7 @@ import { openDatabase } from '../platform/embedded/open-database.ts';
 import { SqliteTable } from '../platform/embedded/sqlite-table.ts';
 import { TaskPool } from '../platform/embedded/task-pool.ts';
 import type { Bus } from '../platform/ports/bus.ts';
+import { ROOT_SECRET } from '../platform/ports/secrets.ts';
 import { systemClock as clock } from '../platform/system-clock.ts';
 import type { DataFolder } from './data-folder.ts';
 import { openLogFile } from './log-file.ts';
@@ -122,7 +124,8 @@ export function openPlatform(options: PlatformOptions, logFields: Readonly<Recor
     }),
     secrets: remembered(async () => {
       const { FileSecrets } = await import('../platform/embedded/file-secrets.ts');
-      return new FileSecrets({ folder: folder.secretsFolder });
+      const random = folder.secrets.root_secret.slice(ROOT_SECRET_PREFIX.length);
+      return new FileSecrets({ folder: folder.secretsFolder, deployed: { [ROOT_SECRET]: random } });
     }),
     push: remembered(async () => {
       const { WsPush } = await import('../platform/embedded/ws-push.ts');
@@ -131,7 +134,7 @@ export function openPlatform(options: PlatformOptions, logFields: Readonly<Recor
     settings: <Shape extends z.core.$ZodShape>(shape: Shape) => z.object(shape).parse(settings),
     version: () => manifest.version,
     webSocketUrl: () => `${url.replace(/^http/, 'ws')}${LIVE_PATH}`,
-    rootSecret: async () => folder.secrets.root_secret,
+    acceptsRootSecret: true,
     later(ms: number, run: () => Promise<void>) {
       const timer = setTimeout(() => {
         timers.delete(timer);

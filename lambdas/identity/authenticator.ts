@@ -29,7 +29,7 @@ export function createAuthenticator({
 }: {
   keys: KeyStore;
   /** The whole secret as callers send it: `mr_root_` and at least 32 characters. Without it there is no root. */
-  rootSecret?: (() => Promise<string>) | undefined;
+  rootSecret?: (() => Promise<string | undefined>) | undefined;
   /** Without it no JWTs are accepted. */
   verifyJwt?: ((token: string) => Promise<Caller>) | undefined;
   clock: Clock;

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { queueVariable, settingVariable, tableVariable } from '../../contract/context.ts';
-import { ROOT_SECRET_PREFIX } from '../../contract/keys.ts';
 import type { Push } from '../../platform/ports/push.ts';
+import { ROOT_SECRET } from '../../platform/ports/secrets.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { jsonText, readConfig } from './config.ts';
 import { createLog } from './log.ts';
@@ -45,7 +45,10 @@ export function openAwsPlatform(functionName: string): Platform {
       (await import('../../platform/aws/sfn-workflows.ts')).openSfnWorkflows(readStateMachineArnPrefix()),
     ),
     secrets: remembered(async () =>
-      (await import('../../platform/aws/secrets-manager-secrets.ts')).openSecrets(required('SECRETS_PREFIX')),
+      (await import('../../platform/aws/secrets-manager-secrets.ts')).openSecrets({
+        prefix: required('SECRETS_PREFIX'),
+        ...(rootSecretArn ? { deployed: { [ROOT_SECRET]: rootSecretArn } } : {}),
+      }),
     ),
     push: remembered(async () => {
       const endpoint = optional('PUSH_ENDPOINT');
@@ -54,12 +57,7 @@ export function openAwsPlatform(functionName: string): Platform {
     settings: readSettings,
     version: () => required('MILLRACE_VERSION'),
     webSocketUrl: () => optional('WEBSOCKET_URL'),
-    // The stored part is random alone: the prefix tells what it is.
-    rootSecret: rootSecretArn
-      ? async () =>
-          ROOT_SECRET_PREFIX +
-          (await (await import('../../platform/aws/secrets-manager-secrets.ts')).readSecret(rootSecretArn))
-      : undefined,
+    acceptsRootSecret: rootSecretArn !== undefined,
   };
 }
 

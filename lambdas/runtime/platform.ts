@@ -37,8 +37,8 @@ export interface Platform {
   version(): string;
   /** Where clients connect by WebSocket; undefined where they can't. */
   webSocketUrl(): string | undefined;
-  /** The whole root secret as callers send it. Undefined for functions that accept no root secret. */
-  readonly rootSecret: (() => Promise<string>) | undefined;
+  /** Whether the root secret is accepted here: its random part is the secret `ROOT_SECRET`. */
+  readonly acceptsRootSecret: boolean;
   /** Runs something a little later, where the process is still there then. Undefined elsewhere: reconcile does it. */
   readonly later?: (ms: number, run: () => Promise<void>) => void;
   /** Whether a runner of tasks is alive, where runners share a process. Undefined elsewhere: leases tell it. */

@@ -36,7 +36,11 @@ export class FoundationStack extends Stack implements Authentication {
       context: identity,
       authentication: { authEnvironment: this.#issuers, allowAuthentication: () => undefined },
       reads: {},
-      environment: { ROOT_SECRET_ARN: rootSecret.secretArn, MILLRACE_VERSION: manifest.version },
+      environment: {
+        ROOT_SECRET_ARN: rootSecret.secretArn,
+        SECRETS_PREFIX: `${settings.prefix}/`,
+        MILLRACE_VERSION: manifest.version,
+      },
       ids: { api: 'IdentityApi' },
     });
     this.identity

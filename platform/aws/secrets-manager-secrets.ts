@@ -9,31 +9,34 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { checkSecretName, checkSecretText, type Secrets } from '../ports/secrets.ts';
 
-/** A context's secrets: their names begin with a prefix of its own. */
-export function openSecrets(prefix: string): SecretsManagerSecrets {
-  return new SecretsManagerSecrets({ client: new SecretsManagerClient(), prefix });
+interface Names {
+  /** Begins the names of the secrets that a function creates. */
+  readonly prefix: string;
+  /** ARNs of the secrets that the deployment created, by the names under which they are read. */
+  readonly deployed?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Reads a secret that the deployment made. */
-export async function readSecret(arn: string): Promise<string> {
-  const { SecretString } = await new SecretsManagerClient().send(new GetSecretValueCommand({ SecretId: arn }));
-  if (SecretString === undefined) throw new Error(`the secret ${arn} has no text`);
-  return SecretString;
+export function openSecrets(names: Names): SecretsManagerSecrets {
+  return new SecretsManagerSecrets({ client: new SecretsManagerClient(), ...names });
 }
 
-/** `Secrets` in Secrets Manager: secret s is `<prefix>s`. */
+/** `Secrets` in Secrets Manager: secret s is `<prefix>s`, unless the deployment created it. */
 export class SecretsManagerSecrets implements Secrets {
   readonly #client: SecretsManagerClient;
   readonly #prefix: string;
+  readonly #deployed: Readonly<Record<string, string>>;
 
-  constructor(options: { client: SecretsManagerClient; prefix: string }) {
-    this.#client = options.client;
-    this.#prefix = options.prefix;
+  constructor({ client, prefix, deployed = {} }: Names & { client: SecretsManagerClient }) {
+    this.#client = client;
+    this.#prefix = prefix;
+    this.#deployed = deployed;
   }
 
   async get(name: string): Promise<string | undefined> {
     return unlessMissing(async () => {
-      const { SecretString } = await this.#client.send(new GetSecretValueCommand({ SecretId: this.#id(name) }));
+      const { SecretString } = await this.#client.send(
+        new GetSecretValueCommand({ SecretId: this.#deployed[name] ?? this.#id(name) }),
+      );
       return SecretString;
     });
   }
@@ -59,8 +62,10 @@ export class SecretsManagerSecrets implements Secrets {
     );
   }
 
+  /** The id of a secret that may be written. */
   #id(name: string): string {
     checkSecretName(name);
+    if (name in this.#deployed) throw new Error(`the secret ${name} is the deployment's`);
     return this.#prefix + name;
   }
 }

@@ -4,16 +4,23 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkSecretName, checkSecretText, type Secrets } from '../ports/secrets.ts';
 
-/** `Secrets` in a folder, a file of mode 0600 each; threads and processes may share it. */
+/**
+ * `Secrets` in a folder, a file of mode 0600 each; threads and processes may share it. `deployed`: the texts of secrets that
+ * are stored elsewhere and only read, by name.
+ */
 export class FileSecrets implements Secrets {
   readonly #folder: string;
+  readonly #deployed: Readonly<Record<string, string>>;
 
-  constructor(options: { folder: string }) {
-    this.#folder = options.folder;
+  constructor({ folder, deployed = {} }: { folder: string; deployed?: Readonly<Record<string, string>> }) {
+    this.#folder = folder;
+    this.#deployed = deployed;
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
 
   async get(name: string): Promise<string | undefined> {
+    const deployed = this.#deployed[name];
+    if (deployed !== undefined) return deployed;
     return readFile(this.#path(name), 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       throw error;
@@ -48,6 +55,7 @@ export class FileSecrets implements Secrets {
 
   #path(name: string): string {
     checkSecretName(name);
+    if (name in this.#deployed) throw new Error(`the secret ${name} is the deployment's`);
     return join(this.#folder, name.replaceAll('/', '+'));
   }
 

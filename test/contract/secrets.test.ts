@@ -9,6 +9,8 @@ import { FileSecrets } from '../../platform/embedded/file-secrets.ts';
 import type { Secrets } from '../../platform/ports/secrets.ts';
 
 interface Platform {
+  /** Reads the secret that is stored as `acme/deployed` under the name `root`. */
+  readonly reader: (text: string) => Secrets;
   readonly secrets: Secrets;
   /** Opened anew, as another process does. */
   readonly elsewhere: Secrets;
@@ -41,6 +43,16 @@ function promises(platform: string, open: () => Platform) {
       expect(await secrets.get(name)).toBe('{"token":"zwei – 2"}');
       await secrets.delete(name);
       expect(await elsewhere.get(name)).toBeUndefined();
+    });
+
+    it('reads a secret that the deployment created by its name, and refuses to change it', async () => {
+      await world.secrets.put('acme/deployed', 'random');
+      const reader = world.reader('random');
+      expect(await reader.get('root')).toBe('random');
+      await expect(reader.put('root', 'other')).rejects.toThrow("is the deployment's");
+      await expect(reader.delete('root')).rejects.toThrow("is the deployment's");
+      expect(await reader.get('root')).toBe('random');
+      expect(await world.elsewhere.get('root')).toBeUndefined();
     });
 
     it('takes the deletion of one that never was', async () => {
@@ -82,8 +94,9 @@ function promises(platform: string, open: () => Platform) {
 
 promises('embedded', () => {
   const folder = mkdtempSync(join(tmpdir(), 'secrets-'));
-  const open = () => new FileSecrets({ folder: join(folder, 'secrets') });
-  return { secrets: open(), elsewhere: open(), close: () => rmSync(folder, { recursive: true }) };
+  const open = (deployed = {}) => new FileSecrets({ folder: join(folder, 'secrets'), deployed });
+  const reader = (root: string) => open({ root });
+  return { reader, secrets: open(), elsewhere: open(), close: () => rmSync(folder, { recursive: true }) };
 });
 
 it('are files that only their owner reads, and nothing is left of the ones before', async () => {
@@ -103,7 +116,8 @@ if (endpoint) {
     const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
     const client = new SecretsManagerClient({ endpoint, region: 'us-east-1', credentials });
     const prefix = `contract-${randomUUID().slice(0, 8)}/`;
-    const open = () => new SecretsManagerSecrets({ client, prefix });
-    return { secrets: open(), elsewhere: open(), close: () => client.destroy() };
+    const open = (deployed = {}) => new SecretsManagerSecrets({ client, prefix, deployed });
+    const reader = () => open({ root: `${prefix}acme/deployed` });
+    return { reader, secrets: open(), elsewhere: open(), close: () => client.destroy() };
   });
 }
