@@ -1,6 +1,6 @@
 import { isProgress } from '../../contract/event.ts';
 import type { Bus } from '../../platform/ports/bus.ts';
-import type { Queue, QueueMessage } from '../../platform/ports/queue.ts';
+import type { Queue } from '../../platform/ports/queue.ts';
 import type { ChangeConsumer } from '../../platform/ports/table.ts';
 import { addedEvent } from '../runtime/event-rows.ts';
 import type { LiveDeps } from './deps.ts';
@@ -29,7 +29,7 @@ export function publishEvents(
       ...(published.length > 0 ? [bus.publish(published)] : []),
       ...consumers.map(async ({ types, queue }) => {
         const wanted = published.filter(({ type }) => types.includes(type));
-        if (wanted.length > 0) await queue.send(wanted as unknown as readonly QueueMessage[]);
+        if (wanted.length > 0) await queue.send(wanted);
       }),
     ]);
     return undefined;

@@ -1,4 +1,5 @@
 import type { TenantId } from '../../contract/common.ts';
+import type { Event } from '../../contract/events.ts';
 import type { AnyRoute } from '../../contract/routes/route.ts';
 import type { Context } from '../../contract/routes.ts';
 import type { QueueConsumer } from '../../platform/ports/queue.ts';
@@ -26,7 +27,7 @@ export interface ContextModule {
   /** Opens the consumer of the changes of the context's table. */
   openFeed?(platform: Platform): Promise<ChangeConsumer>;
   /** Opens the consumer of the events that the context subscribes to. */
-  openConsumer?(platform: Platform): Promise<QueueConsumer>;
+  openConsumer?(platform: Platform): Promise<QueueConsumer<Event>>;
   /** By the names in the context's declaration. */
   readonly schedules?: Readonly<Record<string, (platform: Platform) => Promise<ScheduleRun>>>;
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import type { Event } from '../../contract/events.ts';
 import { webhooks } from '../../contract/routes/webhooks.ts';
 import type { QueueConsumer } from '../../platform/ports/queue.ts';
 import type { ChangeConsumer } from '../../platform/ports/table.ts';
@@ -19,7 +20,7 @@ export async function openFeed(platform: Platform): Promise<ChangeConsumer> {
 }
 
 /** Consumes events. */
-export async function openConsumer(platform: Platform): Promise<QueueConsumer> {
+export async function openConsumer(platform: Platform): Promise<QueueConsumer<Event>> {
   return queueDeliveries({ table: await platform.table(name), clock: platform.clock });
 }
 

@@ -20,10 +20,10 @@ import {
 const PAGE = 100;
 
 /** Stores a message for each webhook that wants an event. An event that comes again is stored once. */
-export function queueDeliveries({ table, clock }: { table: Table; clock: Clock }): QueueConsumer {
-  return async (messages) => {
+export function queueDeliveries({ table, clock }: { table: Table; clock: Clock }): QueueConsumer<Event> {
+  return async (events) => {
     const webhooksOf = new Map<TenantId, Promise<readonly WebhookRecord[]>>();
-    for (const event of messages as unknown as readonly Event[]) {
+    for (const event of events) {
       const type = WebhookEvent.safeParse(event.type).data;
       if (!type) continue;
       const reading = webhooksOf.get(event.tenant_id) ?? readWebhooks(table, event.tenant_id);

@@ -77,9 +77,14 @@ export interface QueueBatchResponse {
  * Handles an SQS event source mapping that reports batch item failures. A throw of the consumer fails the invocation,
  * so that Lambda counts it and the whole batch is delivered again. A body that is no message fails alone.
  */
-export function queueHandler(consumer: QueueConsumer): (event: unknown) => Promise<QueueBatchResponse> {
+export function queueHandler<Message extends QueueMessage>(
+  consumer: QueueConsumer<Message>,
+): (event: unknown) => Promise<QueueBatchResponse> {
   return async (event) => {
-    const records = QueueEvent.parse(event).Records.map(({ messageId, body }) => ({ messageId, message: parse(body) }));
+    const records = QueueEvent.parse(event).Records.map(({ messageId, body }) => ({
+      messageId,
+      message: parse<Message>(body),
+    }));
     const batch = records.flatMap(({ messageId, message }) => (message ? { messageId, message } : []));
     const outcome = batch.length > 0 ? await consumer(batch.map(({ message }) => message)) : undefined;
     const failed = [...records.filter(({ message }) => !message), ...failedIn(batch, outcome?.retry ?? [])];
@@ -87,9 +92,10 @@ export function queueHandler(consumer: QueueConsumer): (event: unknown) => Promi
   };
 }
 
-function parse(body: string): QueueMessage | undefined {
+/** What was sent is trusted to be what the consumer takes. */
+function parse<Sent extends QueueMessage>(body: string): Sent | undefined {
   try {
-    return Message.parse(JSON.parse(body)) as QueueMessage;
+    return Message.parse(JSON.parse(body)) as Sent;
   } catch {
     return undefined;
   }

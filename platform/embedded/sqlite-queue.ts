@@ -58,9 +58,10 @@ export class SqliteQueue implements Queue {
   }
 
   /** Begins to deliver to this consumer, until `stop`. */
-  start(consumer: QueueConsumer): void {
+  start<Message extends QueueMessage>(consumer: QueueConsumer<Message>): void {
     if (this.#consumer) throw new Error(`the queue ${this.#name} has a consumer here already`);
-    this.#consumer = consumer;
+    // What was sent is trusted to be what the consumer takes.
+    this.#consumer = consumer as unknown as QueueConsumer;
     this.#stopListening = onChangeNotice(this.#database, channelOf(this.#name), () => this.#pump());
     this.#pump();
   }

@@ -20,6 +20,6 @@ export interface Queue {
  * Takes a batch of 1–10 messages. `retry` names, by `id`, those to deliver again; the others are deleted. A throw has the
  * whole batch delivered again. After a number of deliveries that the queue sets, a message becomes a dead letter.
  */
-export type QueueConsumer = (
-  messages: readonly QueueMessage[],
+export type QueueConsumer<Message extends QueueMessage = QueueMessage> = (
+  messages: readonly Message[],
 ) => Promise<{ readonly retry: readonly string[] } | undefined>;

@@ -56,7 +56,7 @@ export function openLiveWorld({ allowPrivate = true }: { allowPrivate?: boolean 
   const published: Event[] = [];
   /** Of a queue that loses nothing and repeats nothing. */
   const queue = {
-    send: async (messages: readonly QueueMessage[]) => void (await queueDeliveries(deps)(messages)),
+    send: async (messages: readonly QueueMessage[]) => void (await queueDeliveries(deps)(messages as readonly Event[])),
   };
   /** Has the publisher consume changes, and webhooks what it sends them. */
   const publish = publishEvents(deps, {
