@@ -3,7 +3,22 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import { CreateEventBusCommand, DeleteEventBusCommand, EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import {
+  CreateEventBusCommand,
+  DeleteEventBusCommand,
+  DeleteRuleCommand,
+  EventBridgeClient,
+  PutRuleCommand,
+  PutTargetsCommand,
+  RemoveTargetsCommand,
+} from '@aws-sdk/client-eventbridge';
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { UploadEvent } from '../../contract/events/uploads.ts';
 import type { Event } from '../../contract/events.ts';
@@ -26,19 +41,43 @@ const endpoint = process.env.LOCALSTACK_ENDPOINT;
 if (endpoint) {
   describe('the bus, AWS', () => {
     const busName = `contract-${randomUUID()}`;
-    const client = new EventBridgeClient({
-      endpoint,
-      region: 'us-east-1',
-      credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    const account = { endpoint, region: 'us-east-1', credentials: { accessKeyId: 'test', secretAccessKey: 'test' } };
+    const client = new EventBridgeClient(account);
+    const sqs = new SQSClient({ ...account, useQueueUrlAsEndpoint: false });
+    const rule = { EventBusName: busName, Name: 'of-millrace' };
+    let QueueUrl = '';
+
+    /** A rule of a user's own has the queue receive our events. */
+    beforeAll(async () => {
+      await client.send(new CreateEventBusCommand({ Name: busName }));
+      QueueUrl = (await sqs.send(new CreateQueueCommand({ QueueName: busName }))).QueueUrl ?? '';
+      const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }));
+      await client.send(new PutRuleCommand({ ...rule, EventPattern: JSON.stringify({ source: ['millrace'] }) }));
+      const Targets = [{ Id: 'queue', Arn: Attributes?.QueueArn }];
+      await client.send(new PutTargetsCommand({ EventBusName: busName, Rule: rule.Name, Targets }));
     });
-    beforeAll(() => client.send(new CreateEventBusCommand({ Name: busName })));
     afterAll(async () => {
+      await client.send(new RemoveTargetsCommand({ EventBusName: busName, Rule: rule.Name, Ids: ['queue'] }));
+      await client.send(new DeleteRuleCommand(rule));
       await client.send(new DeleteEventBusCommand({ Name: busName }));
+      await sqs.send(new DeleteQueueCommand({ QueueUrl }));
       client.destroy();
+      sqs.destroy();
     });
 
-    it('takes more events than one call holds', async () => {
-      await new EventBridgeBus({ client, busName }).publish(Array.from({ length: 25 }, uploadCompleted));
+    it('takes more events than one call holds, and a rule gets each, unchanged', async () => {
+      const events = Array.from({ length: 25 }, uploadCompleted);
+      await new EventBridgeBus({ client, busName }).publish(events);
+      const received = new Map<string, unknown>();
+      const deadline = Date.now() + 30_000;
+      while (received.size < events.length && Date.now() < deadline) {
+        const receive = new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 1 });
+        for (const { Body = '' } of (await sqs.send(receive)).Messages ?? []) {
+          const { 'detail-type': type, detail } = JSON.parse(Body);
+          received.set(detail.id, { type, detail });
+        }
+      }
+      expect(received).toEqual(new Map(events.map((detail) => [detail.id, { type: detail.type, detail }])));
     });
   });
 }

@@ -86,7 +86,7 @@ it.skipIf(lack)(
 
 describe.skipIf(lack)(`a job that something happens to${lack ? ` (${lack})` : ''}`, () => {
   it('U6 is started when its dispatcher was killed between admission and start', { timeout: 400_000 }, async () => {
-    await makeFunctionsCrash(/^(Dispatches jobs|Takes up jobs)/);
+    await makeFunctionsCrash(/^(Dispatches jobs|Recovers jobs)/);
     // Its time counts from when they are warm.
     await (await newTenant()).client.jobs.run('drill', { items: 1 });
     const crashesEnd = Date.now() + 15_000;

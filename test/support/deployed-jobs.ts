@@ -30,5 +30,5 @@ export async function takenSlots(tenantId: string): Promise<number> {
 
 /** Has the deployment look after its jobs now, as it does every minute. */
 export function reconcileNow(): Promise<void> {
-  return callFunction(/^Takes up jobs/);
+  return callFunction(/^Recovers jobs/);
 }
