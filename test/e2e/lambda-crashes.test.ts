@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Millrace } from '../../client/index.ts';
 import { crc64Nvme } from '../../contract/crc64nvme.ts';
 import { lackOf } from '../support/capabilities.ts';
-import { takenSlots } from '../support/deployed-jobs.ts';
+import { reconcileNow, takenSlots } from '../support/deployed-jobs.ts';
 import { makeBytes, newTenant, patiently, type Tenant, target, until } from '../support/e2e-world.ts';
 import { crashesOf, makeFunctionsCrash } from '../support/lambda-functions.ts';
 
@@ -29,14 +29,20 @@ async function withCrashes(
   await makeFunctionsCrash(functions);
   // Their time counts from when they are warm.
   await play(await newTenant());
+  const crashesEnd = Date.now() + CRASHING_MS;
   const played = plans.map(async (plan) => {
-    const tenant = await newTenant(`crash-${plan}-${Date.now() + CRASHING_MS}`);
+    const tenant = await newTenant(`crash-${plan}-${crashesEnd}`);
     await play(tenant).catch((error: unknown) => {
       throw new Error(`killed ${plan}: ${error}`, { cause: error });
     });
     return crashesOf(tenant.id);
   });
-  return (await Promise.all(played)).flat();
+  // By itself reconcile comes every minute.
+  const reconciled = until('nothing crashes any more', async () => Date.now() > crashesEnd || undefined).then(
+    reconcileNow,
+  );
+  const [crashes] = await Promise.all([Promise.all(played), reconciled]);
+  return crashes.flat();
 }
 
 const endedJob = (client: Millrace, jobId: string) =>
